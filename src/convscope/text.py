@@ -1,0 +1,51 @@
+"""Make names that come from outside (files, classes) inert wherever they are shown.
+
+A file name may hold anything: terminal escapes, HTML, spreadsheet formulas, right-to-left
+marks. One function for each place where text ends up.
+"""
+
+import html
+import unicodedata
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def printable(text: object, limit: int = 200) -> str:
+    r"""`text` on one line, with control, format and unencodable characters spelled out.
+
+    >>> printable("a\x1b[31mb\n")
+    'a\\x1b[31mb\\n'
+    """
+    shown = "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in _HIDDEN else char
+        for char in str(text)
+    )
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def html_text(text: object, limit: int = 200) -> str:
+    """`text` safe inside HTML, as content or as a quoted attribute.
+
+    >>> html_text('<img src="x">')
+    '&lt;img src=&quot;x&quot;&gt;'
+    """
+    return html.escape(printable(text, limit), quote=True)
+
+
+def plot_text(text: object, limit: int = 40) -> str:
+    r"""`text` safe as a matplotlib label, where a dollar sign would start mathematics.
+
+    >>> plot_text("$\\frac{")
+    '\\$\\frac{'
+    """
+    return printable(text, limit).replace("$", r"\$")
+
+
+def csv_text(text: object) -> str:
+    """`text` safe in a cell that a spreadsheet opens: a leading formula sign is quoted.
+
+    >>> csv_text("=HYPERLINK(1)")
+    "'=HYPERLINK(1)"
+    """
+    shown = printable(text)
+    return "'" + shown if shown[:1] in {"=", "+", "-", "@"} else shown
