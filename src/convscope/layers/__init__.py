@@ -1,0 +1,32 @@
+"""Layers for any network, each a plain module and a small JSON-serialisable spec."""
+
+from convscope.layers.activation import Activate as Activate
+from convscope.layers.activation import Activation as Activation
+from convscope.layers.activation import scaled_tanh as scaled_tanh
+from convscope.layers.convolution import LENET5_C3 as LENET5_C3
+from convscope.layers.convolution import Convolution as Convolution
+from convscope.layers.convolution import table_text as table_text
+from convscope.layers.normalization import LocalResponseNorm as LocalResponseNorm
+from convscope.layers.normalization import Norm as Norm
+from convscope.layers.padding import Pad as Pad
+from convscope.layers.padding import Padding2d as Padding2d
+from convscope.layers.pooling import Pool as Pool
+from convscope.layers.pooling import activate_and_pool as activate_and_pool
+from convscope.layers.pools import AveragePool as AveragePool
+from convscope.layers.pools import BlurPool as BlurPool
+from convscope.layers.pools import GlobalAveragePool as GlobalAveragePool
+from convscope.layers.pools import GlobalMaxPool as GlobalMaxPool
+from convscope.layers.pools import LpPool as LpPool
+from convscope.layers.pools import MaxPool as MaxPool
+from convscope.layers.pools import MinPool as MinPool
+from convscope.layers.pools import MixedPool as MixedPool
+from convscope.layers.pools import StochasticPool as StochasticPool
+from convscope.layers.pools import Subsampling as Subsampling
+from convscope.layers.rbf import RBF as RBF
+from convscope.layers.rbf import code_text as code_text
+from convscope.layers.rbf import digit_codes as digit_codes
+from convscope.layers.rbf import map_loss as map_loss
+from convscope.layers.rbf import mean_penalty_loss as mean_penalty_loss
+from convscope.layers.spec import Spec as Spec
+from convscope.layers.spec import spec_from_json as spec_from_json
+from convscope.layers.windows import grid as grid

@@ -1,0 +1,12 @@
+"""Networks by name. Importing this package enters every model into the registry."""
+
+from convscope.models.lenet5 import lenet5 as lenet5
+from convscope.models.lenet5 import lenet5_1998 as lenet5_1998
+from convscope.models.lenet5 import lenet5_keras as lenet5_keras
+from convscope.models.registry import Classifier as Classifier
+from convscope.models.registry import arguments_json as arguments_json
+from convscope.models.registry import build as build
+from convscope.models.registry import convert_arguments as convert_arguments
+from convscope.models.registry import get_model as get_model
+from convscope.models.registry import list_models as list_models
+from convscope.models.registry import register as register

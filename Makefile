@@ -1,0 +1,33 @@
+# Everything a fresh machine needs: python3 with venv, and make.
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.ready
+
+.PHONY: demo test check fast format clean
+
+demo: $(SETUP)           ## train LeNet-5 on the embedded digits and say where the report lies
+	$(BIN)/convscope train lenet5 --data mnist-sample --set epochs=8
+
+test: $(SETUP)           ## format, lint, types, all tests
+	$(MAKE) --no-print-directory check
+	$(BIN)/pytest -q
+
+check: $(SETUP)          ## format, lint and strict types: the one command before a commit
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+fast: $(SETUP)           ## the tests that take no more than a few seconds each
+	$(BIN)/pytest -q -m "not slow"
+
+format: $(SETUP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(SETUP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sample,dev]"
+	touch $(SETUP)
+
+clean:
+	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

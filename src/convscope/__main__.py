@@ -1,0 +1,5 @@
+"""`python -m convscope`: the command line."""
+
+from convscope.cli import main
+
+main()

@@ -1,0 +1,262 @@
+"""The command line: parse, call one function, print. Imports nothing heavy before it is needed."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="convscope",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Train the classic convolutional networks on your own images, see why they work, "
+    "and trust the numbers.\n\n"
+    "\b\n"
+    "  convscope train                      LeNet-5 on 5,000 real digits, in seconds\n"
+    "  convscope train lenet5 --data DIR    on your own folder of class folders\n"
+    "  convscope predict RUN picture.png    what the trained network says\n"
+    "  convscope anatomy lenet5-1998        the paper's network, layer by layer",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  convscope train\n"
+    "  convscope train lenet5 --data mnist --seed 1\n"
+    "  convscope train lenet5 --data photos/ --set epochs=20 --set optimizer.lr=0.002\n"
+    '  convscope train lenet5 --set \'model.arguments.pool={"layer":"pool","kind":"average"}\'\n'
+    "  convscope train --resume runs/lenet5-mnist-seed0-20261122-101500"
+)
+def train(
+    recipe: Annotated[str, typer.Argument(help="A name of `convscope list recipes`.")] = "lenet5",
+    data: Annotated[
+        str | None, typer.Option(help="A name of `convscope list datasets`, or a path.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory to make.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
+    ] = False,
+    print_recipe: Annotated[
+        bool, typer.Option("--print-recipe", help="Show the resolved recipe and stop.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a network, evaluate it on the test set, write the report."""
+    from convscope import pipeline
+    from convscope.printing import TrainingListener, print_json
+
+    chosen = {"data": data, "settings": settings or [], "seed": seed}
+    if print_recipe:
+        print_json(pipeline.resolve(recipe, **chosen).model_dump(mode="json"))  # type: ignore[arg-type]
+        return
+    with TrainingListener(as_json=as_json) as listen:
+        if resume:
+            run = pipeline.resume(resume, listen=listen)
+        else:
+            run = pipeline.train(recipe, out=out, skip_bad=skip_bad, listen=listen, **chosen)  # type: ignore[arg-type]
+        listen.finish(run)
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  convscope evaluate runs/digits\n"
+    "  convscope evaluate runs/digits --data my-test-folder/ --json | jq .accuracy"
+)
+def evaluate(
+    run: RunPath,
+    data: Annotated[
+        str | None, typer.Option(help="Other data than the run's own test set: a name or a path.")
+    ] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness/--no-robustness", help="Measure robustness curves.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Measure a trained run on test images; write results and report into the run."""
+    from convscope import pipeline
+    from convscope.printing import print_evaluation, print_json
+
+    result = pipeline.evaluate(run, data=data, robustness=robustness)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        print_evaluation(result)
+        if data is None:
+            print(f"report  {run / 'report.html'}")
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  convscope predict runs/digits seven.png\n"
+    "  convscope predict runs/digits pictures/ --top 1 --json\n"
+    "  cat seven.png | convscope predict runs/digits -"
+)
+def predict(
+    run: RunPath,
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE...", help="Files, folders, or - for stdin.")
+    ],
+    top: Annotated[int, typer.Option(help="How many guesses for each picture.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Classify pictures with a trained run."""
+    from convscope.prediction import predict as predict_images
+    from convscope.printing import print_prediction
+
+    failed = 0
+    for prediction in predict_images(run, images, top=top, stdin=sys.stdin.buffer):
+        print_prediction(prediction, as_json=as_json)
+        failed += bool(prediction.error)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  convscope anatomy lenet5-1998\n"
+    "  convscope anatomy lenet5 --input 3x32x32 --json"
+)
+def anatomy(
+    model: Annotated[str, typer.Argument(help="A name of `convscope list models`.")],
+    input_shape: Annotated[
+        str | None, typer.Option("--input", metavar="CxHxW", help="The input, such as 1x32x32.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """A network layer by layer: shapes, receptive fields, parameters, connections, formulas."""
+    from convscope.model_summary import anatomy as take_apart
+    from convscope.printing import print_anatomy, print_json
+
+    found = take_apart(model, _shape(input_shape) if input_shape else None)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_anatomy(found)
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  convscope check photos/\n"
+    "  convscope check archive.zip --preview sheet.png"
+)
+def check(
+    data: Annotated[str, typer.Argument(help="A path, or a name of `convscope list datasets`.")],
+    preview: Annotated[
+        Path | None, typer.Option(help="Where to write a sheet of example images (PNG).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at data before training: classes, counts, sizes, bad files, duplicates."""
+    from convscope.checking import check as check_data
+    from convscope.printing import print_inspection, print_json
+    from convscope.terminal import counting
+
+    with counting("images") as progress:
+        found = check_data(data, preview=preview, progress=progress)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_inspection(found, preview)
+    if found.is_bad:
+        raise typer.Exit(1)
+
+
+@app.command(
+    name="list", epilog="\b\nExamples:\n  convscope list recipes\n  convscope list datasets --json"
+)
+def list_names(
+    what: Annotated[str, typer.Argument(metavar="models|recipes|datasets")],
+    as_json: Json = False,
+) -> None:
+    """List the models, recipes or data sets, a line each."""
+    from convscope.errors import unknown_name
+    from convscope.listing import LISTS
+    from convscope.printing import print_json, print_listing
+
+    if what not in LISTS:
+        raise unknown_name("list", what, LISTS)
+    entries = LISTS[what]()
+    if as_json:
+        print_json([entry.to_json() for entry in entries])
+    else:
+        print_listing(entries)
+
+
+@app.command(epilog="\b\nExamples:\n  convscope compare runs/a runs/b")
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Two runs or more.")],
+    as_json: Json = False,
+) -> None:
+    """Set runs side by side: settings that differ, accuracy, and whether it can be chance."""
+    from convscope.comparison import compare as compare_runs
+    from convscope.printing import print_comparison, print_json
+
+    found = compare_runs(runs)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_comparison(found)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Versions, processor, threads, and what is missing."""
+    from convscope.environment import doctor as diagnose
+    from convscope.printing import print_diagnosis, print_json
+
+    found = diagnose()
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_diagnosis(found)
+    if not found.healthy:
+        raise typer.Exit(1)
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    """Channels, height and width from text such as 1x32x32."""
+    from convscope.errors import InputError
+    from convscope.text import printable
+
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise InputError(f"input '{printable(text)}': write channels x height x width: 1x32x32")
+    channels, height, width = map(int, parts)
+    return channels, height, width
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    from convscope.errors import ConvscopeError
+
+    try:
+        app()
+    except ConvscopeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except MemoryError:
+        print(
+            "error: out of memory: try --set batch_size=32, or smaller or fewer images",
+            file=sys.stderr,
+        )
+        sys.exit(1)

@@ -1,0 +1,176 @@
+"""Augmentation of batches: shift, rotation, scale, shear, elastic distortion, crop, flip.
+
+Every random number belongs to (seed, epoch, index of the image): a table is drawn once for an
+epoch, and a batch takes its rows. Order, batch size, resuming and workers change nothing.
+
+Crop and flip move whole pixels. All else is one resampling (bilinear), so that an image is
+blurred once, however many distortions it gets. Elastic distortion follows P. Simard, D.
+Steinkraus, J. Platt: Best practices for convolutional neural networks applied to visual document
+analysis, ICDAR 2003, section 2, with a random field that is smooth because it is a quadratic
+B-spline on a coarse grid, rather than white noise convolved with a Gaussian.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+
+from convscope.seeds import derive_seed
+
+Finite = Field(ge=0, allow_inf_nan=False)
+
+
+class Augmentation(BaseModel):
+    """How far an image may be changed; each change is uniform within its range. Zeros: not at all.
+
+    Attributes:
+        shift: pixels, up to ± this along each axis.
+        rotation: degrees, up to ± this, about the centre.
+        scale: a fraction, 0 to 0.9: sizes are multiplied by 1 − scale to 1 + scale.
+        shear: degrees, 0 to 60, up to ± this, horizontally.
+        elastic: pixels: the largest displacement of any point along each axis.
+        elastic_grid: control points of the elastic field along each axis, 3 to 32: the more, the
+            finer the waves.
+        crop: pixels of border added on each side before a random crop of the old size.
+        flip: mirror half of the images left to right.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shift: Annotated[float, Finite, Field(le=1000)] = 0.0
+    rotation: Annotated[float, Finite, Field(le=180)] = 0.0
+    scale: Annotated[float, Finite, Field(le=0.9)] = 0.0
+    shear: Annotated[float, Finite, Field(le=60)] = 0.0
+    elastic: Annotated[float, Finite, Field(le=1000)] = 0.0
+    elastic_grid: Annotated[int, Field(ge=3, le=32)] = 4
+    crop: Annotated[int, Field(ge=0, le=1000)] = 0
+    flip: bool = False
+
+    @property
+    def resamples(self) -> bool:
+        """Whether pixels are interpolated, and not only moved as a whole."""
+        return any((self.shift, self.rotation, self.scale, self.shear, self.elastic))
+
+
+@dataclass(frozen=True)
+class EpochTable:
+    """What happens to each of the N images in one epoch.
+
+    Attributes:
+        matrix: float32, N × 2 × 2: from a position in the result, counted from the centre in
+            pixels (x, y), to the position in the image it is taken from.
+        shift: float32, N × 2 (x, y), pixels: how far the image moves.
+        field: float32, N × 2 × grid × grid (x, y), pixels: control points; empty without elastic.
+        crop: int64, N × 2 (x, y), 0 to 2 × crop: the corner of the crop.
+        flip: bool, N.
+    """
+
+    matrix: torch.Tensor
+    shift: torch.Tensor
+    field: torch.Tensor
+    crop: torch.Tensor
+    flip: torch.Tensor
+
+
+def epoch_table(spec: Augmentation, n: int, seed: int, epoch: int) -> EpochTable:
+    """Draw what happens to each of `n` images in an epoch, from nothing but the arguments.
+
+    The first rows do not depend on `n`.
+    """
+    grid = spec.elastic_grid if spec.elastic else 0
+    generator = torch.Generator().manual_seed(derive_seed(seed, "augment", epoch))
+    chance = torch.rand(n, 8 + 2 * grid * grid, generator=generator)
+    signed = chance * 2 - 1
+    angle = signed[:, 2] * math.radians(spec.rotation)
+    size = 1 + signed[:, 3] * spec.scale
+    slope = torch.tan(signed[:, 4] * math.radians(spec.shear))
+    cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
+    # The inverse of: shear along x, then scale, then rotate counter-clockwise (y points down).
+    rows = [cos - slope * sin, -sin - slope * cos, sin, cos]
+    return EpochTable(
+        matrix=torch.stack(rows, dim=1).view(n, 2, 2),
+        shift=signed[:, 0:2] * spec.shift,
+        field=(signed[:, 8:] * spec.elastic).view(n, 2, grid, grid),
+        crop=(chance[:, 5:7] * (2 * spec.crop + 1)).long().clamp_(max=2 * spec.crop),
+        flip=(chance[:, 7] < 0.5) & spec.flip,
+    )
+
+
+def augment(
+    images: torch.Tensor, table: EpochTable, rows: torch.Tensor, spec: Augmentation, fill: float = 0
+) -> torch.Tensor:
+    """A batch of images, changed as the table says; of the same type and shape.
+
+    Args:
+        images: uint8 or float32, N × C × H × W.
+        table: of `epoch_table`, made with the same `spec`.
+        rows: int64, N: the index of each image in the data set.
+        spec: which changes to make.
+        fill: the value that comes in from outside the image.
+    """
+    if spec.crop:
+        images = _crop(images, table.crop[rows], spec.crop, fill)
+    if spec.flip:
+        images = torch.where(table.flip[rows].view(-1, 1, 1, 1), images.flip(3), images)
+    if spec.resamples:
+        positions = _positions(table, rows, images.shape[2], images.shape[3])
+        images = _resample(images, positions, fill)
+    return images
+
+
+def _crop(images: torch.Tensor, corner: torch.Tensor, border: int, fill: float) -> torch.Tensor:
+    count, _, height, width = images.shape
+    padded = F.pad(images, (border,) * 4, value=fill)
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: N × C × y × x × H × W
+    return windows[torch.arange(count), :, corner[:, 1], corner[:, 0]]
+
+
+def _positions(table: EpochTable, rows: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Where each pixel of the result is taken from: N × H × W × 2 (x, y), pixels from the centre.
+
+    Elementwise operations only: a matrix product may add in another order for another batch
+    size, and an image must come out the same in any batch.
+    """
+    (a, b), (c, d) = table.matrix[rows].permute(1, 2, 0)[..., None, None]
+    move_x, move_y = table.shift[rows].T[..., None, None]
+    x = torch.arange(width) - (width - 1) / 2 - move_x
+    y = (torch.arange(height) - (height - 1) / 2).view(-1, 1) - move_y
+    taken_x, taken_y = a * x + b * y, c * x + d * y
+    if table.field.shape[-1]:
+        across, down = _field(table.field[rows], height, width)
+        taken_x, taken_y = taken_x + across, taken_y + down
+    return torch.stack((taken_x, taken_y), dim=3)
+
+
+def _field(points: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The B-spline through the whole image: two of N × H × W. Never beyond the control points."""
+    grid = points.shape[-1]
+    vertical, horizontal = _weights(height, grid), _weights(width, grid)
+    field = torch.zeros(*points.shape[:2], height, width)
+    for column in range(grid):
+        strip = torch.zeros(*points.shape[:2], height, 1)
+        for row in range(grid):
+            strip += vertical[row].view(-1, 1) * points[:, :, row, column, None, None]
+        field += strip * horizontal[column]
+    return field[:, 0], field[:, 1]
+
+
+def _weights(length: int, grid: int) -> torch.Tensor:
+    """Uniform quadratic B-splines, grid × length: not negative, and 1 in sum at each pixel."""
+    position = (torch.arange(length) + 0.5) / length * (grid - 2) + 0.5
+    distance = (position - torch.arange(grid).view(-1, 1)).abs()
+    return torch.where(
+        distance <= 0.5, 0.75 - distance**2, 0.5 * (1.5 - distance).clamp(min=0) ** 2
+    )
+
+
+def _resample(images: torch.Tensor, positions: torch.Tensor, fill: float) -> torch.Tensor:
+    height, width = images.shape[2:]
+    # grid_sample counts from −1 at the image's left edge to 1 at its right edge.
+    normalised = positions * torch.tensor([2 / width, 2 / height])
+    inside = images.float() - fill  # beyond the border grid_sample has 0, which is then the fill
+    result = F.grid_sample(inside, normalised, mode="bilinear", align_corners=False).add_(fill)
+    return result.round_().to(torch.uint8) if images.dtype == torch.uint8 else result

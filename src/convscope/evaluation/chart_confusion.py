@@ -1,0 +1,154 @@
+"""The confusion matrix as inline SVG: errors in colour, the diagonal in the background."""
+
+import math
+from collections.abc import Sequence
+
+from convscope.evaluation.markup import count, percent
+from convscope.text import html_text, printable
+
+NUMBERED, NAMED = 20, 40
+"""Up to so many classes the cells hold numbers; up to so many they have a name and a tip."""
+
+ERROR_SHADES, RIGHT_SHADES = 6, 4
+_AREA, _FEW = 400.0, 4
+
+
+def error_shade(rate: float, worst: float) -> int:
+    """Shade 1 to 6 of an error that `rate` of its class suffers; `worst` is the matrix's largest.
+
+    >>> [error_shade(rate, 0.36) for rate in (0.01, 0.18, 0.36)]
+    [1, 3, 6]
+    """
+    return max(1, math.ceil(ERROR_SHADES * rate / worst - 1e-9))
+
+
+def right_shade(recall: float) -> int:
+    """Shade 1 to 4 of a cell on the diagonal.
+
+    >>> right_shade(0.1), right_shade(0.99)
+    (1, 4)
+    """
+    return max(1, math.ceil(RIGHT_SHADES * recall))
+
+
+def worst_rate(confusion: Sequence[Sequence[int]]) -> float:
+    """The largest share of a class that is taken for one other class; 0 without mistakes."""
+    return max(
+        (
+            cell / sum(row)
+            for i, row in enumerate(confusion)
+            for j, cell in enumerate(row)
+            if i != j and cell
+        ),
+        default=0.0,
+    )
+
+
+def confusion_chart(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> str:
+    """True classes down, predicted classes across.
+
+    Up to 20 classes the counts stand in the cells, up to 40 each cell tells them when pointed
+    at; beyond that, cells of one shade are one path, so that 1,000 classes stay light.
+    """
+    size = _AREA / len(classes)
+    longest = 12
+    names = [printable(name, longest) for name in classes]
+    label_width = min(max(map(len, names)), longest) * 6.3 + 10
+    tilted = max(map(len, names)) * 6.3 > size - 4
+    left, top = label_width + 16, (label_width if tilted else 18) + 20
+    every = 1 if len(classes) <= NAMED else math.ceil(len(classes) / 20)
+    parts = [_titles(left, top)]
+    for i, name in enumerate(names):
+        if i % every == 0:
+            middle = (i + 0.5) * size
+            parts.append(_label(name, classes[i], left, top, middle, tilted=tilted))
+    if len(classes) <= NAMED:
+        parts.append(_cells(classes, confusion, left, top, size))
+    else:
+        parts.append(_paths(confusion, left, top, size))
+    parts.append(f'<rect class="frame" x="{left:.1f}" y="{top:.1f}" width="400" height="400"/>')
+    right, n = sum(row[i] for i, row in enumerate(confusion)), sum(map(sum, confusion))
+    label = html_text(
+        f"Confusion matrix of {len(classes)} classes: {count(right)} of {count(n)} images on "
+        "the diagonal; the most confused pairs are listed below"
+    )
+    width, height = left + _AREA + 4, top + _AREA + 4
+    return (
+        f'<svg class="matrix{" few" if len(classes) <= _FEW else ""}" role="img" viewBox="0 0 {width:.1f} {height:.1f}" '
+        f'aria-label="{label}">{"".join(parts)}</svg>'
+    )
+
+
+def _titles(left: float, top: float) -> str:
+    middle = top + _AREA / 2
+    return (
+        f'<text class="axis mid" x="{left + _AREA / 2:.1f}" y="11">predicted</text>'
+        f'<text class="axis mid" transform="translate(11 {middle:.1f}) rotate(-90)">true</text>'
+    )
+
+
+def _label(shown: str, name: str, left: float, top: float, middle: float, *, tilted: bool) -> str:
+    text, title = html_text(shown), f"<title>{html_text(name)}</title>"
+    x, y = left + middle, top + middle
+    row = f'<text class="tick end" x="{left - 6:.1f}" y="{y + 4:.1f}">{text}{title}</text>'
+    if tilted:
+        place = f'class="tick start" transform="translate({x + 4:.1f} {top - 6:.1f}) rotate(-90)"'
+    else:
+        place = f'class="tick mid" x="{x:.1f}" y="{top - 7:.1f}"'
+    return f"{row}<text {place}>{text}{title}</text>"
+
+
+def _shade(i: int, j: int, cell: int, total: int, worst: float) -> str:
+    if i == j:
+        return f"right{right_shade(cell / total)}"
+    return f"wrong{error_shade(cell / total, worst)}"
+
+
+def _cells(
+    classes: Sequence[str],
+    confusion: Sequence[Sequence[int]],
+    left: float,
+    top: float,
+    size: float,
+) -> str:
+    worst, parts = worst_rate(confusion), []
+    # The number must fit its cell; on a narrow screen the reader can enlarge the page.
+    font = min(15.0, size * 0.42)
+    for i, row in enumerate(confusion):
+        total = sum(row)
+        for j, cell in enumerate(row):
+            if not cell:
+                continue
+            x, y = left + j * size, top + i * size
+            shade = _shade(i, j, cell, total, worst)
+            title = html_text(
+                f"true {printable(classes[i], 60)}, predicted {printable(classes[j], 60)}: "
+                f"{count(cell)} of {count(total)} ({percent(cell / total)})"
+            )
+            text = ""
+            if len(classes) <= NUMBERED:
+                place = f'x="{x + size / 2:.1f}" y="{y + size / 2 + font * 0.35:.1f}"'
+                text = f'<text class="mid" {place} font-size="{font:.1f}">{cell}</text>'
+            parts.append(
+                f'<g class="cell {shade}"><rect x="{x + 0.5:.1f}" y="{y + 0.5:.1f}" '
+                f'width="{size - 1:.1f}" height="{size - 1:.1f}"/>{text}<title>{title}</title></g>'
+            )
+    return "".join(parts)
+
+
+def _paths(confusion: Sequence[Sequence[int]], left: float, top: float, size: float) -> str:
+    worst = worst_rate(confusion)
+    paths: dict[str, list[str]] = {}
+    for i, row in enumerate(confusion):
+        total = sum(row)
+        for j, cell in enumerate(row):
+            if cell:
+                square = (
+                    f"M{left + j * size:.2f},{top + i * size:.2f}"
+                    f"h{size:.2f}v{size:.2f}h-{size:.2f}z"
+                )
+                paths.setdefault(_shade(i, j, cell, total, worst), []).append(square)
+    return "".join(
+        f'<g class="cell {shade}"><path d="{"".join(squares)}"/></g>'
+        for shade, squares in sorted(paths.items())
+    )

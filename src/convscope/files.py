@@ -1,0 +1,128 @@
+"""Write files whole or not at all, and read them with a limit.
+
+A reader sees the old file or the new one, never a part: the bytes go to a temporary file beside
+it, reach the disk (fsync), and take the name in one step (rename); then the directory's entry
+reaches the disk too. This is the only way files are written here.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import time
+from pathlib import Path
+
+from convscope.errors import InputError
+from convscope.text import printable
+
+_STALE_SECONDS = 3600.0  # no write takes an hour: older temporary files are left by a kill
+_NO_SPACE = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_NO_DIRECTORY_FSYNC = {errno.EINVAL, errno.ENOTSUP}  # some file systems have none
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, all or nothing, durably: after a crash it is the old file or this.
+
+    Raises:
+        InputError: the disk is full, or the place cannot be written to. The old file is as
+            it was and no temporary file is left.
+    """
+    _remove_leftovers(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        _write(temporary, data)
+        move_into_place(temporary, path)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Give the complete file `temporary` the name `path` in the same directory, durably."""
+    os.replace(temporary, path)
+    _sync_directory(path.parent)
+
+
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """The error for a file that could not be written: what to do about it."""
+    shown = printable(path)
+    if error.errno in _NO_SPACE:
+        return InputError(
+            f"no space left on the disk for {shown}: free some and run again (a training run "
+            "continues with --resume); the file before it is intact"
+        )
+    return InputError(
+        f"cannot write {shown}: {error.strerror or error}: give another place, or the right to "
+        "write there"
+    )
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The bytes of a file of at most `limit`; pipes and devices are refused, links followed.
+
+    Raises:
+        InputError: the file is missing, no plain file, too large, or cannot be read.
+    """
+    check_readable(path, limit)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {printable(path)}: {error.strerror}") from None
+    return data
+
+
+def check_readable(path: Path, limit: int) -> int:
+    """The size in bytes of a plain file of at most `limit` bytes.
+
+    Raises:
+        InputError: the file is missing, no plain file, or too large.
+    """
+    shown = printable(path)
+    try:
+        facts = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot read {shown}: {printable(reason)}") from None
+    if not stat.S_ISREG(facts.st_mode):
+        raise InputError(f"{shown} is no plain file: give a plain file")
+    if facts.st_size > limit:
+        raise InputError(f"{shown} has {facts.st_size:,} bytes; allowed are at most {limit:,}")
+    return facts.st_size
+
+
+def _write(path: Path, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o666)  # less the user's umask, like any new file
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_directory(path: Path) -> None:
+    if os.name == "nt":  # Windows has no fsync of a directory
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_DIRECTORY_FSYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files of `path` that a killed process left long ago."""
+    oldest = time.time() - _STALE_SECONDS
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(path.parent):
+            ours = entry.name.startswith(f".{path.name}.") and entry.name.endswith(".tmp")
+            if ours and entry.stat(follow_symlinks=False).st_mtime < oldest:
+                os.unlink(entry.path)

@@ -1,0 +1,276 @@
+"""The whole path, from image files to a report: load, fit, evaluate, report.
+
+`train`, `resume` and `evaluate` put the parts together; each part can be used on its own.
+"""
+
+import shlex
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from convscope import models
+from convscope.data.catalog import CATALOG, load
+from convscope.data.dataset import Dataset, Splits
+from convscope.data.split import stratified
+from convscope.environment import describe_environment, peak_memory_bytes
+from convscope.errors import InputError
+from convscope.evaluation.results import Evaluation
+from convscope.recipes import recipe as recipe_by_name
+from convscope.reporting import evaluate_run
+from convscope.run import (
+    DataReference,
+    ModelReference,
+    Run,
+    RunDocument,
+    open_run,
+    read_split,
+    write_run,
+    write_split,
+)
+from convscope.text import printable
+from convscope.training.compute import use_threads
+from convscope.training.fit import Progress, fit
+from convscope.training.inputs import plan_preprocessing
+from convscope.training.recipe import Recipe, override, recipe_from_json
+from convscope.training.signals import StopRequest
+from convscope.version import __version__
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A line for the reader: what begins now, or what was found."""
+
+    text: str
+
+
+Event = Stage | Progress | Evaluation
+Listener = Callable[[Event], None]
+
+
+def train(
+    recipe: str | Recipe = "lenet5",
+    *,
+    data: str | Path | None = None,
+    settings: Iterable[str] = (),
+    seed: int | None = None,
+    out: str | Path | None = None,
+    skip_bad: bool = False,
+    listen: Listener | None = None,
+) -> Run:
+    """Train a network, evaluate it on the test set, write the report.
+
+    Args:
+        recipe: a name of `convscope list recipes`, or a Recipe.
+        data: a name of `convscope list datasets`, or the path of a folder, zip or IDX directory;
+            the recipe's own data where it is None.
+        settings: changes to the recipe, such as "optimizer.lr=0.004".
+        seed: the seed of everything random; the recipe's where it is None.
+        out: the run directory to make; a new one under `runs/` where it is None.
+        skip_bad: leave out image files that cannot be read, instead of stopping.
+        listen: called with what happens: stages, progress, the evaluation.
+
+    Returns:
+        The run, complete.
+
+    Raises:
+        InputError: data, recipe or output directory cannot be used.
+        TrainingError: the loss is not finite, runs away or stays at guessing.
+        Interrupted: Ctrl-C or SIGTERM; `resume` goes on.
+    """
+    settings = list(settings)
+    chosen = resolve(recipe, data=data, settings=settings, seed=seed)
+    path = _new_directory(out, chosen)
+    _, height, width = _input_shape(chosen)
+    splits = load(chosen.data, size=(height, width), seed=chosen.seed, skip_bad=skip_bad)
+    command = _command(chosen, settings, skip_bad)
+    run = _start(_fit_to_data(chosen, splits.train), splits, path, skip_bad, command)
+    return _train(run, splits, listen or _ignore)
+
+
+def resume(run: str | Path | Run, *, listen: Listener | None = None) -> Run:
+    """Go on with an interrupted run; its weights come out as if it had never stopped.
+
+    A run that is complete is returned as it is.
+
+    Raises:
+        InputError: there is no run, or its data are not what they were.
+    """
+    run = open_run(run)
+    tell = listen or _ignore
+    if run.document.status == "complete":
+        tell(Stage(f"{printable(run.path)} is complete: there is nothing to resume"))
+        return run
+    splits = load_data(run)
+    if splits.train.provenance.get("sha256") != run.document.data.provenance.get("sha256"):
+        raise InputError(
+            f"the data at {printable(run.document.data.source)} have changed since the run began: "
+            "put them back as they were, or start a new run"
+        )
+    return _train(run, splits, tell)
+
+
+def evaluate(
+    run: str | Path | Run,
+    *,
+    data: str | Path | None = None,
+    robustness: bool = True,
+    listen: Listener | None = None,
+) -> Evaluation:
+    """Measure a trained run on test images.
+
+    On the run's own test set the results and the report go into the run. With other `data`, whose
+    classes are matched by name, nothing is written.
+
+    Raises:
+        InputError: no such run or data, or classes that the model does not know.
+    """
+    run = open_run(run)
+    use_threads(recipe_from_json(run.document.recipe).threads)
+    if data is None:
+        test = load_data(run).test
+    else:
+        wanted = run.document.preprocessing
+        test = load(data, size=wanted.size, channels=wanted.channels).test
+    return evaluate_run(run, test, write=data is None, robust=robustness, listen=listen or _ignore)
+
+
+def resolve(
+    recipe: str | Recipe,
+    *,
+    data: str | Path | None = None,
+    settings: Iterable[str] = (),
+    seed: int | None = None,
+) -> Recipe:
+    """The recipe with every change applied: what `--print-recipe` shows."""
+    chosen = recipe if isinstance(recipe, Recipe) else recipe_by_name(recipe)
+    changes: dict[str, Any] = {}
+    if data is not None:
+        changes["data"] = str(data)
+    if seed is not None:
+        changes["seed"] = seed
+    return override(recipe_from_json(chosen.model_dump(mode="json") | changes), settings)
+
+
+def load_data(run: Run) -> Splits:
+    """The data a run was trained on, split as it was then."""
+    reference, wanted = run.document.data, run.document.preprocessing
+    return load(
+        reference.source,
+        size=wanted.size,
+        channels=wanted.channels,
+        seed=reference.seed,
+        test_files=read_split(run),
+        skip_bad=reference.skip_bad,
+    )
+
+
+def _train(run: Run, splits: Splits, tell: Listener) -> Run:
+    recipe = recipe_from_json(run.document.recipe)
+    training, held_out = splits.train, splits.validation
+    if held_out is None and recipe.validation:
+        kept, taken = stratified(training.labels, recipe.validation, recipe.seed)
+        held_out = training.subset(taken, split="validation")
+        training = training.subset(kept, split="train")
+    tell(Stage(_summary(run, training, held_out, splits.test)))
+    started = time.monotonic()
+    last: Progress | None = None
+    with StopRequest() as stop:
+        for last in fit(run, training, held_out, resume=True, stop=stop):
+            tell(last)
+    run = _finish(run, time.monotonic() - started, last)
+    evaluate_run(run, splits.test, write=True, robust=True, listen=tell)
+    return run
+
+
+def _start(recipe: Recipe, splits: Splits, path: Path, skip_bad: bool, command: str) -> Run:
+    """Make the run directory; from here on all that matters is read from it."""
+    train = splits.train
+    use_threads(recipe.threads)
+    document = RunDocument(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        convscope=__version__,
+        command=command,
+        model=ModelReference(name=recipe.model.name, arguments=recipe.model.arguments),
+        preprocessing=plan_preprocessing(recipe.inputs, train.images, _input_shape(recipe)),
+        classes=train.classes,
+        recipe=recipe.model_dump(mode="json"),
+        data=DataReference(
+            name=train.name,
+            source=recipe.data if recipe.data in CATALOG else str(Path(recipe.data).resolve()),
+            seed=recipe.seed,
+            skip_bad=skip_bad,
+            sizes={"train": len(train), "test": len(splits.test)},
+            provenance=dict(train.provenance),
+        ),
+        environment=describe_environment(),
+    )
+    path.mkdir(parents=True, exist_ok=True)
+    if splits.test.files and "split" in train.provenance:
+        write_split(path, splits.test.files)
+    return write_run(path, document)
+
+
+def _finish(run: Run, seconds: float, last: Progress | None) -> Run:
+    """Mark the run complete; only then is its checkpoint no longer needed."""
+    facts: dict[str, Any] = {"seconds": round(seconds, 3), "peak_memory_bytes": peak_memory_bytes()}
+    if last is not None:
+        facts["images_per_second"] = round(last.images_per_second, 1)
+    run = run.with_changes(status="complete", training=facts)
+    run.checkpoint.unlink(missing_ok=True)
+    return run
+
+
+def _fit_to_data(recipe: Recipe, train: Dataset) -> Recipe:
+    """The recipe with the number of classes and channels that the data ask for."""
+    channels, _, _ = train.image_shape
+    asked = {"channels": channels, "classes": len(train.classes)}
+    model = recipe.model.model_copy(update={"arguments": recipe.model.arguments | asked})
+    return recipe.model_copy(update={"model": model})
+
+
+def _input_shape(recipe: Recipe) -> tuple[int, int, int]:
+    """Channels, height and width that the recipe's network takes; nothing is allocated."""
+    with torch.device("meta"):
+        return models.build(recipe.model.name, recipe.model.arguments).input_shape
+
+
+def _new_directory(out: str | Path | None, recipe: Recipe) -> Path:
+    if out is not None:
+        path = Path(out)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(
+                f"{printable(path)} is there already and is not empty: give another --out, "
+                "or go on with that run by --resume"
+            )
+        return path
+    data = "".join(char if char.isalnum() else "-" for char in Path(recipe.data).name)[:40]
+    moment = datetime.now().strftime("%Y%m%d-%H%M%S")
+    path = Path("runs") / f"{recipe.name}-{data or 'data'}-seed{recipe.seed}-{moment}"
+    return path if not path.exists() else path.with_name(f"{path.name}-{time.time_ns()}")
+
+
+def _command(recipe: Recipe, settings: Iterable[str], skip_bad: bool) -> str:
+    """The command that makes this run again."""
+    words = ["convscope", "train", recipe.name, "--data", recipe.data, "--seed", str(recipe.seed)]
+    for setting in settings:
+        words += ["--set", setting]
+    return shlex.join(words + ["--skip-bad"] * skip_bad)
+
+
+def _summary(run: Run, train: Dataset, validation: Dataset | None, test: Dataset) -> str:
+    channels, height, width = run.document.preprocessing.input_shape
+    held_out = f", {len(validation):,} to validate" if validation else ""
+    return (
+        f"{run.document.model.name} on {printable(train.name)}: {len(train):,} images to train"
+        f"{held_out}, {len(test):,} to test; {len(train.classes)} classes, "
+        f"input {channels}×{height}×{width}"
+    )
+
+
+def _ignore(event: Event) -> None:
+    del event

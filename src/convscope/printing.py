@@ -1,0 +1,227 @@
+"""Results as text for people. Results go to standard output, progress to standard error."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convscope.terminal import TrainingDisplay
+from convscope.text import printable
+
+if TYPE_CHECKING:
+    from convscope.comparison import Comparison
+    from convscope.data.inspection import Inspection
+    from convscope.environment import Diagnosis
+    from convscope.evaluation.results import Evaluation
+    from convscope.listing import Entry
+    from convscope.model_summary import Anatomy
+    from convscope.pipeline import Event
+    from convscope.prediction import Prediction
+    from convscope.run import Run
+
+
+def print_json(document: object) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+class TrainingListener:
+    """Shows a training as it goes; the accuracy goes to standard output once it is known."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.display = TrainingDisplay()
+        self.accuracy: float | None = None
+
+    def __enter__(self) -> "TrainingListener":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.display.clear()
+
+    def __call__(self, event: "Event") -> None:
+        from convscope.pipeline import Stage
+        from convscope.training.fit import Progress
+
+        if isinstance(event, Stage):
+            self.display.line(event.text)
+        elif isinstance(event, Progress):
+            self.display.row(event)
+        else:
+            self.display.clear()
+            self.accuracy = event.accuracy
+            if not self.as_json:
+                print(accuracy_line(event), flush=True)
+
+    def finish(self, run: "Run") -> None:
+        """Say where everything lies."""
+        report = run.path / "report.html"
+        if self.as_json:
+            found = {"run": str(run.path), "report": str(report), "accuracy": self.accuracy}
+            print_json(found | run.document.training)
+        else:
+            print(f"run     {printable(run.path)}")
+            print(f"report  {printable(report)}")
+
+
+def accuracy_line(result: "Evaluation") -> str:
+    """The accuracy with its interval, as one line."""
+    low, high = result.accuracy_interval
+    return (
+        f"{result.split} accuracy {result.accuracy:.2%}"
+        f"  (95 % interval {low:.2%} to {high:.2%}, n = {result.n:,})"
+    )
+
+
+def print_evaluation(result: "Evaluation") -> None:
+    """Accuracy, classes, most confused pairs, robustness."""
+    print(accuracy_line(result))
+    print(f"loss {result.loss:.4f}, calibration error (ECE) {result.calibration.ece:.2%}\n")
+    rows = [
+        [printable(s.name, 30), f"{s.support:,}", share(s.precision), share(s.recall), share(s.f1)]
+        for s in result.per_class
+    ]
+    print_table(["class", "images", "precision", "recall", "F1"], rows)
+    if result.confused_pairs:
+        print("\nmost often confused")
+        for pair in result.confused_pairs[:5]:
+            true, taken = printable(pair.true, 30), printable(pair.predicted, 30)
+            print(f"  {true} taken for {taken}: {pair.count} times ({pair.rate:.1%} of {true})")
+    for curve in result.robustness:
+        print(f"\naccuracy against {curve.label} ({curve.unit}, n = {curve.n:,})")
+        for point in curve.points:
+            print(f"  {point.x:>7g}  {point.accuracy:7.2%}  {bar(point.accuracy)}")
+
+
+def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
+    """One line a picture; errors go to standard error, too."""
+    if as_json:
+        print(json.dumps(prediction.to_json(), ensure_ascii=True), flush=True)
+    elif not prediction.error:
+        guesses = "   ".join(f"{printable(g.name)} {g.probability:.1%}" for g in prediction.guesses)
+        print(f"{printable(prediction.source)}: {guesses}", flush=True)
+    if prediction.error:
+        print(f"error: {printable(prediction.source)}: {prediction.error}", file=sys.stderr)
+
+
+def print_anatomy(found: "Anatomy") -> None:
+    """The table of layers, the totals, the formulas, the connection table where there is one."""
+    channels, height, width = found.input_shape
+    print(f"{found.model}, input {channels}×{height}×{width}\n")
+    header = ["layer", "kind", "output", "sees", "parameters", "connections", "multiply-adds"]
+    rows = [
+        [
+            row.name,
+            row.kind + (f", {row.activation}" if row.activation else ""),
+            "×".join(map(str, row.output_shape)),
+            "" if row.receptive_field is None else "×".join(map(str, row.receptive_field)),
+            f"{row.parameters:,}",
+            "" if row.connections is None else f"{row.connections:,}",
+            "" if row.multiply_adds is None else f"{row.multiply_adds:,}",
+        ]
+        for row in found.layers
+    ]
+    totals = [f"{n:,}" for n in (found.parameters, found.connections, found.multiply_adds)]
+    print_table(header, [*rows, ["total", "", "", "", *totals]], left=2)
+    print("\nhow the numbers are found")
+    for row in found.layers:
+        for name, formula in row.formulas.items():
+            print(f"  {row.name:<8} {name.replace('_', ' '):<16} {formula}")
+    for row in found.layers:
+        if row.table is not None:
+            print(f"\nwhich maps each map of {row.name} sees\n{row.table_text()}")
+
+
+def print_inspection(found: "Inspection", preview: Path | None) -> None:
+    """Classes and counts, sizes, formats, and every problem with what to do."""
+    splits = list(found.counts)
+    print(f"{printable(found.name)}: {len(found.classes)} classes\n")
+    rows = [
+        [printable(name, 40), *(f"{found.counts[split].get(name, 0):,}" for split in splits)]
+        for name in found.classes
+    ]
+    totals = [f"{sum(found.counts[split].values()):,}" for split in splits]
+    print_table(["class", *splits], [*rows, ["total", *totals]])
+    shown = [f"{width}×{height} ({count:,})" for height, width, count in found.sizes[:5]]
+    more = f" and {len(found.sizes) - 5:,} other sizes" if len(found.sizes) > 5 else ""
+    print(f"\nsizes (width×height): {', '.join(shown)}{more}")
+    for label, counts in (("formats", found.formats), ("modes", found.modes)):
+        if counts:
+            print(f"{label}: " + ", ".join(f"{printable(k)} ({n:,})" for k, n in counts.items()))
+    for label, pairs in (("corrupt", found.corrupt), ("ignored", found.ignored)):
+        for name, reason in pairs[:10]:
+            print(f"{label}: {printable(name)}: {reason}")
+        if len(pairs) > 10:
+            print(f"{label}: and {len(pairs) - 10:,} more (all of them with --json)")
+    print("\nno problems found" if not found.problems else "\nproblems")
+    for problem in found.problems:
+        print(f"  {problem}")
+    if preview is not None:
+        print(f"preview  {printable(preview)}")
+
+
+def print_listing(entries: Sequence["Entry"]) -> None:
+    """Names and summaries in two columns."""
+    width = max((len(entry.name) for entry in entries), default=0)
+    for entry in entries:
+        print(f"{entry.name:<{width}}  {entry.summary}")
+
+
+def print_comparison(found: "Comparison") -> None:
+    """A line a run, the settings that differ, McNemar's p-value against the first."""
+    header = ["run", "model", "test accuracy", "95 % interval", "loss", "seconds", "p"]
+    rows = []
+    for run in found.runs:
+        low, high = run.accuracy_interval
+        rows.append(
+            [
+                printable(run.path, 60),
+                run.model,
+                f"{run.accuracy:.2%}",
+                f"{low:.2%}–{high:.2%}",
+                f"{run.loss:.4f}",
+                "" if run.seconds is None else f"{run.seconds:.1f}",
+                "" if run.p_value is None else f"{run.p_value:.3g}",
+            ]
+        )
+    print_table(header, rows)
+    if any(run.p_value is not None for run in found.runs):
+        print("\np: McNemar's exact test against the first run, on the same test images")
+    if found.differing:
+        print("\nsettings that differ")
+        names = [printable(run.path, 30) for run in found.runs]
+        print_table(
+            ["setting", *names],
+            [[key, *(run.settings.get(key, "") for run in found.runs)] for key in found.differing],
+        )
+
+
+def print_diagnosis(found: "Diagnosis") -> None:
+    """A fact a line, remedies behind an arrow."""
+    width = max(len(line.name) for line in found.findings)
+    for line in found.findings:
+        remedy = f"  → {line.remedy}" if line.remedy else ""
+        print(f"{line.name:<{width}}  {line.value}{remedy}")
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[Any]], *, left: int = 1) -> None:
+    """Columns as wide as needed: the first `left` to the left, the others to the right."""
+    table = [list(header), *(list(map(str, row)) for row in rows)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    for row in table:
+        cells = [
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def share(value: float | None) -> str:
+    """A fraction as a percentage; a dash where it is not defined."""
+    return "–" if value is None else f"{value:.1%}"
+
+
+def bar(value: float, width: int = 30) -> str:
+    """A fraction as a bar of blocks."""
+    return "█" * round(value * width)

@@ -1,0 +1,69 @@
+"""Recipes for LeNet-5 in its three shapes."""
+
+from convscope.data.augment import Augmentation
+from convscope.training.recipe import Inputs, Loss, ModelChoice, Optimizer, Recipe, Schedule
+
+
+def lenet5() -> Recipe:
+    """The classic LeNet-5 in two passes over the data: one-cycle Adam."""
+    return Recipe(
+        name="lenet5",
+        model=ModelChoice(name="lenet5"),
+        epochs=2,
+        min_steps=600,
+        batch_size=128,
+        optimizer=Optimizer(kind="adam", lr=0.005),
+        schedule=Schedule(kind="one-cycle", warmup=0.3, start=0.04, final=0.0),
+        validation=0.05,
+        keep="last",
+    )
+
+
+def lenet5_augmented() -> Recipe:
+    """LeNet-5 for small data sets: thirty passes over images that are distorted each time anew."""
+    return Recipe(
+        name="lenet5-augmented",
+        model=ModelChoice(name="lenet5"),
+        epochs=30,
+        batch_size=64,
+        optimizer=Optimizer(kind="adam", lr=0.004),
+        schedule=Schedule(kind="one-cycle", warmup=0.3, start=0.04, final=0.0),
+        augmentation=Augmentation(shift=1.5, rotation=12.0, scale=0.12, shear=8.0),
+    )
+
+
+def lenet5_keras() -> Recipe:
+    """The source document's program: Keras' LeNet with Adam at its defaults, ten epochs.
+
+    Its own hyper-parameters: batches of 32, learning rate 0.001, ε = 1e-7 (Keras' default), grey
+    levels divided by 255, no schedule. It validates on the test set; here nothing is held out
+    and the weights after the last epoch are kept, as there.
+    """
+    return Recipe(
+        name="lenet5-keras",
+        model=ModelChoice(name="lenet5-keras"),
+        inputs=Inputs(normalisation="unit"),
+        epochs=10,
+        batch_size=32,
+        optimizer=Optimizer(kind="adam", lr=0.001, epsilon=1e-7),
+        validation=0.0,
+        keep="last",
+    )
+
+
+def lenet5_1998() -> Recipe:
+    """The paper's network and loss (Eq. 9), with plain stochastic gradient descent.
+
+    The paper's optimizer, stochastic diagonal Levenberg-Marquardt, is not this one.
+    """
+    return Recipe(
+        name="lenet5-1998",
+        model=ModelChoice(name="lenet5-1998"),
+        inputs=Inputs(normalisation="lenet5-1998"),
+        epochs=10,
+        batch_size=32,
+        optimizer=Optimizer(kind="sgd", lr=0.01, momentum=0.9),
+        schedule=Schedule(kind="one-cycle", warmup=0.1),
+        loss=Loss(kind="map", j=1.0),
+        validation=0.05,
+    )

@@ -1,0 +1,154 @@
+"""Evaluate a run on test images, and leave results, report, figures and tables in it."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from convscope.data.dataset import Dataset
+from convscope.data.preprocess import normalise
+from convscope.documents import to_json_bytes
+from convscope.errors import InputError
+from convscope.evaluation.figures import write_figures
+from convscope.evaluation.inference import log_probabilities
+from convscope.evaluation.metrics import evaluate_predictions
+from convscope.evaluation.report import render_html
+from convscope.evaluation.report_input import FeatureMaps, ReportInput
+from convscope.evaluation.results import Evaluation
+from convscope.evaluation.robustness import robustness, stratified_indices
+from convscope.evaluation.tables import write_tables
+from convscope.explain.activations import feature_maps
+from convscope.explain.filters import first_filters
+from convscope.files import write_atomically
+from convscope.model_summary import anatomy
+from convscope.run import Run, load_model, read_metrics
+from convscope.text import printable
+
+SHOWN_IMAGES = 4
+
+
+def evaluate_run(
+    run: Run,
+    test: Dataset,
+    *,
+    write: bool,
+    robust: bool,
+    listen: Callable[[Evaluation], None],
+) -> Evaluation:
+    """Measure the run's model on `test`; `listen` hears the accuracy before the curves are drawn.
+
+    Args:
+        run: a complete run.
+        test: images with classes of the run, matched by name.
+        write: whether results and report go into the run directory.
+        robust: whether robustness curves are measured.
+        listen: called once, with everything but the curves.
+
+    Raises:
+        InputError: classes that the run does not know, images of another shape, broken weights.
+    """
+    test = bind_classes(test, run.document.classes)
+    model = load_model(run)
+    preprocessing = run.document.preprocessing
+    scores = log_probabilities(model, test.images, preprocessing)
+    evaluation = replace(
+        evaluate_predictions(
+            scores,
+            test.labels,
+            test.classes,
+            dataset=test.name,
+            split=test.split,
+            files=test.files,
+        ),
+        wrong=tuple(np.flatnonzero(scores.argmax(1) != test.labels).tolist()),
+        images_sha256=digest(test),
+    )
+    listen(evaluation)
+    if robust:
+        curves = robustness(model, test.images, test.labels, preprocessing)
+        evaluation = replace(evaluation, robustness=curves)
+    if write:
+        write_report(run, model, test, evaluation)
+    return evaluation
+
+
+def bind_classes(test: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """`test` with its labels renumbered to the order of `classes`, matched by name.
+
+    A class without images is fine; one that is not among `classes` cannot be scored.
+
+    Raises:
+        InputError: naming the unknown classes.
+    """
+    unknown = [name for name in test.classes if name not in classes]
+    if unknown:
+        shown = ", ".join(printable(name, 40) for name in unknown[:5])
+        valid = ", ".join(printable(name, 40) for name in classes[:20])
+        raise InputError(
+            f"'{printable(test.name)}' has classes that the model does not know: {shown}. "
+            f"It was trained on: {valid}. Rename or remove the folders of the others"
+        )
+    position = np.array([classes.index(name) for name in test.classes], dtype=np.int64)
+    return replace(test, labels=position[test.labels], classes=classes)
+
+
+def digest(dataset: Dataset) -> str:
+    """SHA-256 over images and labels: two evaluations with the same one saw the same test."""
+    content = hashlib.sha256(np.ascontiguousarray(dataset.images).data)
+    content.update(np.ascontiguousarray(dataset.labels).data)
+    return content.hexdigest()
+
+
+def write_report(run: Run, model: nn.Module, test: Dataset, evaluation: Evaluation) -> None:
+    """Write `results.json`, `report.html`, `tables/` and `figures/` into the run directory."""
+    write_atomically(run.path / "results.json", to_json_bytes(evaluation.to_json()))
+    report = _report_input(run, model, test, evaluation)
+    write_atomically(run.path / "report.html", render_html(report).encode())
+    write_tables(report, _own_directory(run.path / "tables"))
+    write_figures(report, _own_directory(run.path / "figures"))
+
+
+def _own_directory(path: Path) -> Path:
+    """`path` as a directory of the run itself: a link could lead the files anywhere."""
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise InputError(f"{printable(path)} is no directory: remove it and evaluate again")
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def _report_input(run: Run, model: nn.Module, test: Dataset, evaluation: Evaluation) -> ReportInput:
+    document = run.document
+    chosen = [mistake.index for mistake in evaluation.mistakes]
+    return ReportInput(
+        title=f"{document.recipe.get('name', document.model.name)} on {document.data.name}",
+        model=document.model.name,
+        evaluation=evaluation,
+        history=read_metrics(run),
+        mistake_images=test.images[np.array(chosen, dtype=np.int64)],
+        filters=first_filters(model),
+        feature_maps=_feature_maps(run, model, test),
+        anatomy=anatomy(model, document.preprocessing.input_shape).to_json(),
+        recipe=document.recipe,
+        environment=document.environment,
+        provenance=document.data.provenance,
+        command=document.command,
+        training_seconds=document.training.get("seconds"),
+        created=document.created,
+    )
+
+
+def _feature_maps(run: Run, model: nn.Module, test: Dataset) -> list[FeatureMaps]:
+    chosen = stratified_indices(test.labels, SHOWN_IMAGES)
+    images = test.images[chosen]
+    layers = feature_maps(model, normalise(images, run.document.preprocessing))
+    return [
+        FeatureMaps(
+            image=images[i],
+            true=test.classes[test.labels[index]],
+            layers={name: maps[i] for name, maps in layers.items()},
+        )
+        for i, index in enumerate(chosen)
+    ]

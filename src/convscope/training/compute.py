@@ -1,0 +1,16 @@
+"""How the arithmetic is done: the number of threads."""
+
+import torch
+
+from convscope.environment import available_cores
+
+
+def use_threads(wanted: int) -> int:
+    """Set torch's threads to `wanted`, or to one per available core where it is 0.
+
+    The number belongs to the run: sums are added in another order with another number.
+    """
+    threads = wanted or available_cores()
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    return threads

@@ -1,0 +1,267 @@
+"""The training loop: rows out, nothing printed, the test set out of reach."""
+
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from convscope.data.augment import augment, epoch_table
+from convscope.data.batches import as_tensor, batches, epoch_order, to_input
+from convscope.data.dataset import Dataset
+from convscope.data.preprocess import Preprocessing
+from convscope.errors import InputError, Interrupted
+from convscope.evaluation.inference import log_probabilities
+from convscope.evaluation.metrics import negative_log_likelihood
+from convscope.run import Run, build_model, save_weights, write_metrics
+from convscope.seeds import derive_seed
+from convscope.text import printable
+from convscope.training.compute import use_threads
+from convscope.training.losses import build_loss
+from convscope.training.recipe import Recipe, recipe_from_json
+from convscope.training.schedule import learning_rate
+from convscope.training.signals import StopRequest
+from convscope.training.state import TrainingState
+from convscope.training.watch import WINDOW, check_loss, label_entropy
+
+CHECKPOINT_SECONDS = 15.0
+REPORT_SECONDS = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """A row of progress: where training stands now.
+
+    Attributes:
+        epoch: the current epoch, from 1; `epochs` in all.
+        step: steps done in this epoch, of `steps`.
+        loss: mean training loss of this epoch so far; `accuracy` likewise, a fraction.
+        images_per_second: since this process began to train.
+        seconds_left: at that speed.
+        finished: at the end of an epoch its row of `metrics.jsonl`, else None.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+    images_per_second: float
+    seconds_left: float
+    finished: dict[str, Any] | None = None
+
+
+def fit(
+    run: Run,
+    train: Dataset,
+    validation: Dataset | None = None,
+    *,
+    resume: bool = False,
+    stop: StopRequest | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> Iterator[Progress]:
+    """Train the network that `run` describes, and leave the weights in the run directory.
+
+    Args:
+        run: a run directory whose document names model, preprocessing and recipe.
+        train: the images to learn from.
+        validation: the images to choose the best epoch by; never the test set.
+        resume: go on from the run's checkpoint where it has one.
+        stop: asked after each step; once it has a signal, state is saved and training ends.
+        checkpoint_seconds: the longest time whose work a crash may lose.
+
+    Yields:
+        A row about ten times a second, and one at the end of each epoch.
+
+    Raises:
+        TrainingError: the loss is not finite, runs away or stays at guessing.
+        Interrupted: `stop` received a signal; the checkpoint is saved.
+        InputError: data that do not fit the model, a damaged checkpoint.
+    """
+    recipe = recipe_from_json(run.document.recipe)
+    _check_data(run, train)
+    use_threads(recipe.threads)
+    loop = _Loop(run, recipe, train, validation)
+    if resume and run.checkpoint.exists():
+        loop.state.load(run)
+    saved = time.monotonic()
+    try:
+        for row in loop.rows():
+            if stop and stop.received:
+                loop.state.save(run)
+                raise Interrupted(
+                    f"stopped in epoch {row.epoch}, step {row.step} of {row.steps}; "
+                    f"go on with: convscope train --resume {printable(run.path)}",
+                    stop.received,
+                )
+            if time.monotonic() - saved > checkpoint_seconds:
+                loop.state.save(run)
+                saved = time.monotonic()
+            if row.finished or loop.due():
+                yield row
+    finally:
+        write_metrics(run, loop.state.counters.history)
+    loop.leave_weights()
+
+
+class _Loop:
+    """The state of one call of `fit`, and the steps that move it."""
+
+    def __init__(
+        self, run: Run, recipe: Recipe, train: Dataset, validation: Dataset | None
+    ) -> None:
+        self.run, self.recipe, self.validation = run, recipe, validation
+        self.preprocessing: Preprocessing = run.document.preprocessing
+        self.images, self.labels = as_tensor(train.images), as_tensor(train.labels)
+        self.steps = -(-len(train) // recipe.batch_size)
+        self.epochs = recipe.epochs_for(self.steps)
+        self.chance = label_entropy(train.labels)
+        self.loss = build_loss(recipe.loss)
+        model = build_model(run.document, seed=recipe.seed).train()
+        self.state = TrainingState(model, recipe)
+        self.started = time.monotonic()
+        self.shown = 0.0
+        self.images_done = 0
+
+    def rows(self) -> Iterator[Progress]:
+        """Every step as a row, until the last epoch or until patience ends."""
+        counters = self.state.counters
+        while counters.epoch < self.epochs and not self._patience_is_over():
+            for _ in self._epoch_steps():
+                if counters.step < self.steps:
+                    yield self._progress()
+            yield self._finish_epoch()
+
+    def _epoch_steps(self) -> Iterator[None]:
+        recipe, counters = self.recipe, self.state.counters
+        order = epoch_order(len(self.labels), recipe.seed, counters.epoch)
+        table = epoch_table(recipe.augmentation, len(self.labels), recipe.seed, counters.epoch)
+        rest = batches(self.images, self.labels, order, recipe.batch_size, start=counters.step)
+        for chosen, images, labels in rest:
+            images = augment(images, table, chosen, recipe.augmentation, self.preprocessing.fill)
+            self._step(to_input(images, self.preprocessing), labels)
+            yield
+
+    def _step(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
+        recipe, counters, optimizer = self.recipe, self.state.counters, self.state.optimizer
+        done = counters.epoch * self.steps + counters.step
+        # Dropout and stochastic pooling draw from torch's generator: the same draws for the
+        # same step, whether or not the run was interrupted before it.
+        torch.manual_seed(derive_seed(recipe.seed, "step", done))
+        lr = learning_rate(
+            recipe.schedule, recipe.optimizer.lr, done, self.epochs * self.steps, self.steps
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        scores = self.state.model(inputs)
+        loss = self.loss(scores, labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        value = loss.item()
+        counters.recent = [*counters.recent[-WINDOW + 1 :], value]
+        check_loss(counters.recent, done + 1, self.chance, recipe)
+        optimizer.step()
+        if self.state.average:
+            self.state.average.update(self.state.model, done)
+        counters.step += 1
+        counters.seen += len(labels)
+        counters.loss_sum += value * len(labels)
+        counters.correct += int((scores.detach().argmax(1) == labels).sum())
+        self.images_done += len(labels)
+
+    def _finish_epoch(self) -> Progress:
+        counters = self.state.counters
+        row: dict[str, Any] = {
+            "epoch": counters.epoch + 1,
+            "loss": counters.loss_sum / counters.seen,
+            "train_accuracy": counters.correct / counters.seen,
+            "learning_rate": self.state.optimizer.param_groups[0]["lr"],
+        }
+        if self.validation is not None:
+            row |= self._validate(self.validation)
+        progress = self._progress(row)
+        counters.history.append(row)
+        counters.epoch += 1
+        counters.step = counters.seen = counters.correct = 0
+        counters.loss_sum = 0.0
+        if self._is_best(row):
+            self.state.remember_best()
+        return progress
+
+    def _validate(self, validation: Dataset) -> dict[str, float]:
+        model = self.state.model
+        average = self.state.average
+        with average.applied_to(model) if average else nullcontext():
+            scores = log_probabilities(model, validation.images, self.preprocessing)
+        model.train()
+        right = int((scores.argmax(1) == validation.labels).sum())
+        return {
+            "validation_loss": negative_log_likelihood(scores, validation.labels),
+            "validation_accuracy": right / len(validation),
+        }
+
+    def _is_best(self, row: dict[str, Any]) -> bool:
+        """Whether the newest row is the best: accuracy first, then the smaller loss."""
+        if self.validation is None:
+            return False
+        best = self.state.counters.best_epoch
+        if not best:
+            return True
+        before = self.state.counters.history[best - 1]
+        return _rank(row) > _rank(before)
+
+    def _patience_is_over(self) -> bool:
+        counters = self.state.counters
+        waited = counters.epoch - counters.best_epoch
+        return bool(self.recipe.patience) and waited >= self.recipe.patience
+
+    def _progress(self, finished: dict[str, Any] | None = None) -> Progress:
+        counters = self.state.counters
+        speed = self.images_done / max(time.monotonic() - self.started, 1e-9)
+        images = len(self.labels)
+        left = (self.epochs - counters.epoch) * images - counters.seen
+        return Progress(
+            epoch=counters.epoch + 1,
+            epochs=self.epochs,
+            step=counters.step,
+            steps=self.steps,
+            loss=counters.loss_sum / max(counters.seen, 1),
+            accuracy=counters.correct / max(counters.seen, 1),
+            images_per_second=speed,
+            seconds_left=left / max(speed, 1e-9),
+            finished=finished,
+        )
+
+    def due(self) -> bool:
+        """Whether it is time to show progress again."""
+        now = time.monotonic()
+        if now - self.shown < REPORT_SECONDS:
+            return False
+        self.shown = now
+        return True
+
+    def leave_weights(self) -> None:
+        """Write the chosen weights (and the last, where they differ), then drop the checkpoint."""
+        state = self.state
+        last = state.current_weights()
+        use_best = self.recipe.keep == "best" and bool(state.best)
+        if use_best and state.counters.best_epoch != state.counters.epoch:
+            save_weights(self.run, last, "last.safetensors")
+        save_weights(self.run, state.best if use_best else last, "weights.safetensors")
+
+
+def _rank(row: dict[str, Any]) -> tuple[float, float]:
+    return row["validation_accuracy"], -row["validation_loss"]
+
+
+def _check_data(run: Run, train: Dataset) -> None:
+    if train.classes != run.document.classes:
+        raise InputError(
+            f"the run was made for classes {printable(run.document.classes)}; the data have "
+            f"{printable(train.classes)}: give the data it was started with"
+        )
+    if len(train) == 0:
+        raise InputError(f"'{printable(train.name)}' has no training images: add some")

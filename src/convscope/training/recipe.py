@@ -1,0 +1,206 @@
+"""The Recipe: the complete, frozen, serialisable description of a training run.
+
+A recipe is data. `convscope train NAME --set optimizer.lr=0.004` changes one field; the resolved
+recipe is saved in the run, and the same recipe with the same data gives the same bytes.
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from convscope.data.augment import Augmentation
+from convscope.errors import InputError, unknown_name
+from convscope.text import printable
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelChoice(_Part):
+    """Which network: a name of `convscope list models`, and the arguments of its function."""
+
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class Inputs(_Part):
+    """How grey levels become the network's input.
+
+    `measured`: mean 0 and standard deviation 1 over the training images, per channel.
+    `unit`: grey level / 255. `lenet5-1998`: background −0.1, ink 1.175 (LeCun et al. 1998, II-B).
+    Pictures no larger than the network's input are centred in it by a border of level `fill`;
+    larger ones are resized.
+    """
+
+    normalisation: Literal["measured", "unit", "lenet5-1998"] = "measured"
+    fill: int = Field(default=0, ge=0, le=255)
+
+
+class Optimizer(_Part):
+    """The update rule. `momentum`, `nesterov` belong to sgd; `betas`, `epsilon` to adam(w)."""
+
+    kind: Literal["sgd", "adam", "adamw"] = "adam"
+    lr: Positive = 0.001
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    nesterov: bool = False
+    weight_decay: NotNegative = 0.0
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    epsilon: Positive = 1e-8
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> "Optimizer":
+        if self.nesterov and not (self.kind == "sgd" and self.momentum > 0):
+            raise ValueError("nesterov needs kind=sgd and momentum above 0")
+        return self
+
+
+class Schedule(_Part):
+    """How the learning rate moves from step to step; see `training/schedule.py`.
+
+    `warmup` is the rising share of a one-cycle or cosine schedule; `milestones` (in epochs) and
+    `factor` belong to `step`; `final` is the last learning rate as a share of the peak.
+    """
+
+    kind: Literal["constant", "step", "one-cycle", "cosine"] = "constant"
+    warmup: Fraction = 0.0
+    start: Fraction = 0.04
+    final: Fraction = 0.0
+    milestones: tuple[NotNegative, ...] = ()
+    factor: Positive = 0.1
+
+
+class Loss(_Part):
+    """What is minimised. `map` and `distance` are Eq. 9 and Eq. 8 of LeCun et al. 1998."""
+
+    kind: Literal["cross-entropy", "map", "distance"] = "cross-entropy"
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    j: Positive = 1.0
+
+
+class Recipe(_Part):
+    """Everything that decides what a training run computes.
+
+    Attributes:
+        name: the recipe's name, for people.
+        data: catalog name or path of the data it is meant for; `--data` replaces it.
+        epochs: passes over the training images.
+        min_steps: a small data set gets as many more epochs as make at least this many steps.
+        validation: share of the training images held out for validation (stratified, seeded).
+        averaging: decay per step of an exponential moving average of the weights, which is then
+            what is validated and saved; 0 is none.
+        patience: epochs without a better validation accuracy before training stops; 0 is never.
+        stuck_after: steps after which a loss no better than guessing stops the run; 0 is never.
+        keep: which epoch's weights become the model: the best on validation, or the last.
+        threads: CPU threads; 0 takes one per core.
+    """
+
+    name: str
+    model: ModelChoice
+    data: str = "mnist-sample"
+    inputs: Inputs = Inputs()
+    epochs: int = Field(default=10, ge=1, le=100_000)
+    min_steps: int = Field(default=0, ge=0, le=100_000_000)
+    batch_size: int = Field(default=128, ge=1, le=1_000_000)
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    loss: Loss = Loss()
+    augmentation: Augmentation = Augmentation()
+    validation: Annotated[float, Field(ge=0.0, le=0.5)] = 0.1
+    averaging: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    patience: int = Field(default=0, ge=0)
+    stuck_after: int = Field(default=500, ge=0)
+    keep: Literal["best", "last"] = "best"
+    threads: int = Field(default=0, ge=0, le=1024)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _validation_is_needed(self) -> "Recipe":
+        if self.patience and not self.validation:
+            raise ValueError("patience needs a validation share above 0")
+        return self
+
+    def epochs_for(self, steps_per_epoch: int) -> int:
+        """Passes over data of which one pass takes `steps_per_epoch` steps."""
+        return max(self.epochs, -(-self.min_steps // steps_per_epoch))
+
+
+def recipe_from_json(document: object) -> Recipe:
+    """The recipe in `document`.
+
+    Raises:
+        InputError: naming the field, what was received and what is allowed.
+    """
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        raise InputError(describe(error, "recipe")) from None
+
+
+def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
+    """`recipe` with fields replaced by assignments such as `optimizer.lr=0.004`.
+
+    The value is JSON where it parses as JSON, else text. Below `model.arguments` any key may be
+    given; elsewhere an unknown field is answered with the valid ones.
+    """
+    document: dict[str, Any] = recipe.model_dump(mode="json")
+    for assignment in assignments:
+        path, separator, text = assignment.partition("=")
+        if not separator or not path:
+            raise InputError(
+                f"'{printable(assignment)}' is no assignment: write field=value, "
+                "for example optimizer.lr=0.004"
+            )
+        _assign(document, path.strip().split("."), _value(text), path)
+    return recipe_from_json(document)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _assign(document: dict[str, Any], keys: list[str], value: Any, path: str) -> None:
+    *parents, last = keys
+    free = False
+    for key in parents:
+        if free:
+            document.setdefault(key, {})
+        elif key not in document:
+            raise unknown_name("recipe field", printable(path), _fields(document))
+        free = free or key == "arguments"
+        if not isinstance(document[key], dict):
+            raise InputError(f"recipe field '{printable(path)}': '{key}' has no fields of its own")
+        document = document[key]
+    if not free and last not in document:
+        near = difflib.get_close_matches(last, document, n=1)
+        hint = f" did you mean '{near[0]}'?" if near else ""
+        raise InputError(
+            f"unknown recipe field '{printable(path)}':{hint} Valid: {', '.join(document)}"
+        )
+    document[last] = value
+
+
+def _fields(document: Mapping[str, Any]) -> list[str]:
+    return list(document)
+
+
+def describe(error: ValidationError, what: str) -> str:
+    """A pydantic error as one line: every field at fault, what it received, what is allowed."""
+    parts = []
+    for problem in error.errors(include_url=False)[:3]:
+        where = ".".join(str(key) for key in problem["loc"]) or what
+        received = printable(problem.get("input"), 60)
+        message = problem["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
+        parts.append(f"{printable(where)}: {message} (received {received})")
+    return f"{what} cannot be used: " + "; ".join(parts)

@@ -1,0 +1,122 @@
+"""All that changes while a network trains, and its checkpoint: one file, written atomically.
+
+A run that is resumed from a checkpoint goes on bit for bit as if it had never stopped. So
+everything that later steps depend on is here, and nothing that depends on the clock.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from convscope.documents import parse_json
+from convscope.errors import InputError
+from convscope.run import Run
+from convscope.text import printable
+from convscope.training.optimizers import WeightAverage, build_optimizer
+from convscope.training.recipe import Recipe
+from convscope.weights import read_metadata, read_tensors, write_tensors
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass
+class Counters:
+    """Where training stands: plain numbers, kept as JSON.
+
+    Attributes:
+        epoch: epochs finished.
+        step: steps finished in the current epoch.
+        loss_sum: sum of loss × images over those steps; `correct` and `seen` likewise.
+        recent: losses of the latest steps, at most `watch.WINDOW`, for the watch on the loss.
+        history: one row for each finished epoch.
+        best_epoch: epoch (from 1) with the best validation accuracy so far; 0 is none.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seen: int = 0
+    recent: list[float] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+
+
+class TrainingState:
+    """Model, optimizer, average of the weights, best weights, counters."""
+
+    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
+        self.model = model
+        self.optimizer = build_optimizer(recipe.optimizer, model.parameters())
+        self.average = WeightAverage(model, recipe.averaging) if recipe.averaging else None
+        self.best: Tensors = {}
+        self.counters = Counters()
+
+    def current_weights(self) -> Tensors:
+        """The weights to validate and to save: the average where there is one."""
+        return self.average.state if self.average else dict(self.model.state_dict())
+
+    def remember_best(self) -> None:
+        """Copy the current weights as the best so far."""
+        self.best = {key: value.clone() for key, value in self.current_weights().items()}
+        self.counters.best_epoch = self.counters.epoch
+
+    def tensors(self) -> Tensors:
+        """Every tensor of the state, under names that say what it is."""
+        found = {f"model/{key}": value for key, value in self.model.state_dict().items()}
+        for key, value in self.best.items():
+            found[f"best/{key}"] = value
+        for key, value in self.average.state.items() if self.average else ():
+            found[f"average/{key}"] = value
+        for index, parameter in enumerate(self._parameters()):
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                if value is not None:
+                    found[f"optimizer/{index}/{key}"] = value
+        return found
+
+    def save(self, run: Run) -> None:
+        """Write the checkpoint of `run`; after it returns, a power cut loses nothing."""
+        counters = json.dumps(vars(self.counters), allow_nan=False)
+        write_tensors(run.checkpoint, self.tensors(), {"counters": counters})
+
+    def load(self, run: Run) -> None:
+        """Take the state from the checkpoint of `run`.
+
+        Raises:
+            InputError: the checkpoint is damaged or another model's.
+        """
+        self.counters = _read_counters(run)
+        self._allocate_optimizer_state()
+        if self.counters.best_epoch:
+            self.best = {key: value.clone() for key, value in self.model.state_dict().items()}
+        expected = self.tensors()
+        for key, value in read_tensors(run.checkpoint, expected).items():
+            expected[key].copy_(value)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    @torch.no_grad()
+    def _allocate_optimizer_state(self) -> None:
+        """Make the optimizer's tensors exist, by one step of size zero with gradients of zero."""
+        for parameter in self._parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        for group in self.optimizer.param_groups:
+            group["lr"] = 0.0
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+def _read_counters(run: Run) -> Counters:
+    shown = printable(run.checkpoint)
+    found = parse_json(read_metadata(run.checkpoint).get("counters", "").encode(), shown)
+    fresh = vars(Counters())
+    if not isinstance(found, dict) or found.keys() != fresh.keys():
+        raise InputError(f"{shown} is damaged: it does not say where training stood")
+    for key, value in fresh.items():
+        if type(found[key]) is not type(value):
+            raise InputError(f"{shown} is damaged: '{key}' is {printable(found[key], 40)}")
+    return Counters(**found)

@@ -1,0 +1,145 @@
+"""Weights in safetensors files, read only after their header was checked against a model.
+
+The format (https://github.com/huggingface/safetensors): eight bytes, the little-endian length of
+a JSON header; the header, which gives each tensor's dtype, shape and byte range; the bytes.
+Nothing in it can run code. What could hurt is memory: so names, shapes, dtypes and ranges are
+checked against the expected architecture before anything is allocated.
+"""
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from convscope.documents import parse_json
+from convscope.errors import InputError
+from convscope.files import write_atomically
+from convscope.text import printable
+
+MAX_HEADER = 16 * 1024 * 1024
+_DTYPES = {
+    torch.float64: ("F64", 8),
+    torch.float32: ("F32", 4),
+    torch.bfloat16: ("BF16", 2),
+    torch.int64: ("I64", 8),
+    torch.bool: ("BOOL", 1),
+}
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write `tensors` (and text `metadata`) to `path`, all or nothing, durably."""
+    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    write_atomically(path, save(plain, dict(metadata or {})))
+
+
+def read_tensors(path: Path, expected: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of `path`, which must be exactly those of `expected`.
+
+    Args:
+        path: a safetensors file.
+        expected: name → tensor of the wanted shape and dtype; meta tensors do.
+
+    Raises:
+        InputError: the file is missing, damaged, or holds other tensors than expected.
+    """
+    header = read_header(path)
+    header.pop("__metadata__", None)
+    shown = printable(path)
+    missing, extra = expected.keys() - header.keys(), header.keys() - expected.keys()
+    if missing or extra:
+        parts = [f"lacks {_names(missing)}"] * bool(missing) + [f"has {_names(extra)}"] * bool(
+            extra
+        )
+        raise InputError(
+            f"{shown} does not fit the model: it {' and '.join(parts)}. "
+            "Were run.json and the weights written by the same run?"
+        )
+    for name, tensor in expected.items():
+        found = (header[name]["dtype"], header[name]["shape"])
+        wanted = (_DTYPES[tensor.dtype][0], list(tensor.shape))
+        if found != wanted:
+            raise InputError(
+                f"{shown} does not fit the model: '{printable(name)}' is {printable(found)}, "
+                f"but the model has {wanted}"
+            )
+    return _load(path)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The text metadata in the header of a safetensors file."""
+    found = read_header(path).get("__metadata__", {})
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise InputError(f"{printable(path)} is damaged: its metadata are not texts")
+    return found
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The checked header: known dtypes, sane shapes, byte ranges that tile the file exactly.
+
+    Raises:
+        InputError: the file is missing, no regular file, or its header lies.
+    """
+    shown = printable(path)
+    if path.is_symlink() or not path.is_file():
+        what = "is missing" if not path.exists() else "is no regular file"
+        raise InputError(f"{shown} {what}: is this a complete run directory?")
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(MAX_HEADER, size - 8):
+            raise InputError(
+                f"{shown} is damaged: its header claims {length:,} bytes "
+                f"in a file of {size:,} bytes"
+            )
+        header = parse_json(file.read(length), shown)
+    if not isinstance(header, dict):
+        raise InputError(f"{shown} is damaged: its header is no table of tensors")
+    _check_ranges(header, size - 8 - length, shown)
+    return header
+
+
+def _check_ranges(header: Mapping[str, Any], size: int, shown: str) -> None:
+    widths = dict(_DTYPES.values())
+    end = 0
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    try:
+        ordered = sorted(tensors.items(), key=lambda item: item[1]["data_offsets"])
+        for name, entry in ordered:
+            first, last = entry["data_offsets"]
+            shape = entry["shape"]
+            whole = all(type(n) is int and 0 <= n < 2**40 for n in (*shape, first, last))
+            if (
+                not whole
+                or first != end
+                or last - first != math.prod(shape) * widths[entry["dtype"]]
+            ):
+                raise InputError(
+                    f"{shown} is damaged: '{printable(name)}' has shape {printable(shape)} "
+                    f"and bytes {first} to {last}, which do not agree"
+                )
+            end = last
+    except InputError:
+        raise
+    except (TypeError, KeyError, ValueError):
+        raise InputError(f"{shown} is damaged: its header describes no tensors") from None
+    if end != size:
+        raise InputError(f"{shown} is damaged: its tensors need {end:,} bytes, it has {size:,}")
+
+
+def _load(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{printable(path)} cannot be read: {printable(error)}") from None
+
+
+def _names(names: set[str]) -> str:
+    first = sorted(printable(name, 60) for name in names)[:3]
+    return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
