@@ -136,7 +136,7 @@ def test_alexnets_receptive_fields() -> None:
         nn.Linear(4 * 6 * 6, 10),
     )
     rows = anatomy(model, (3, 227, 227)).layers
-    fields = [(row.receptive_field or (0, 0))[0] for row in rows]
+    fields = [row.receptive_field[0] if row.receptive_field else 0 for row in rows]
     assert fields == [11, 11, 19, 51, 67, 99, 131, 163, 195, 195, 195 + 5 * 32]
     assert [row.output_shape[-1] for row in rows[:9]] == [55, 55, 27, 27, 13, 13, 13, 13, 6]
     # conv2 in two groups: 4 maps of fan-in 2·5·5

@@ -64,8 +64,8 @@ def compare(runs: Sequence[str | Path | Run]) -> Comparison:
             accuracy=result.accuracy,
             accuracy_interval=result.accuracy_interval,
             loss=result.loss,
-            seconds=run.document.training.get("seconds"),
-            settings={key: table.get(key, "") for key in differing},
+            seconds=_number(run.document.training.get("seconds")),
+            settings={key: printable(table.get(key, ""), 60) for key in differing},
             p_value=_p_value(results[0], result) if index else None,
         )
         for index, (run, result, table) in enumerate(zip(opened, results, settings, strict=True))
@@ -106,12 +106,17 @@ def _p_value(first: Evaluation, second: Evaluation) -> float | None:
     return mcnemar(len(other - wrong), len(wrong - other))
 
 
+def _number(value: object) -> float | None:
+    """`value` where it is a number: `run.json` may come from a stranger."""
+    return float(value) if isinstance(value, int | float) else None
+
+
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested settings as dotted names; the recipe's own name is not a setting."""
     flat: dict[str, str] = {}
     for key, value in table.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= _flatten(value, f"{prefix}{printable(key)}.")
         elif prefix or key != "name":
-            flat[prefix + key] = printable(value, 60)
+            flat[prefix + printable(key)] = str(value)
     return flat

@@ -185,7 +185,8 @@ class _Tracer:
             parameters = 0
             formulas["parameters"] = "0, counted where it was used first"
         self.seen.add(module)
-        self.shape = after
+        if facts.grids is None or facts.sees_everything or len(after) == 3:
+            self.shape = after  # else flattened maps, whose height and width still count
         fields = self.fields
         self.rows.append(
             LayerRow(

@@ -164,9 +164,8 @@ def build_model(document: RunDocument, seed: int = 0) -> nn.Module:
 
 
 def save_weights(run: Run, state: Mapping[str, torch.Tensor], name: str) -> None:
-    """Write a state dict into the run as `name`, with what one needs to know in its metadata."""
-    facts = {"model": run.document.model.name, "format": "pt"}
-    write_tensors(run.path / name, state, facts)
+    """Write a state dict into the run as `name`; all else about the model stands in `run.json`."""
+    write_tensors(run.path / name, state)
 
 
 def write_metrics(run: Run, rows: Sequence[Mapping[str, Any]]) -> None:

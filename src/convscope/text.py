@@ -8,6 +8,7 @@ import html
 import unicodedata
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_FORMULA = set("=+-@＝＋－＠")  # a spreadsheet takes the wide forms, too
 
 
 def printable(text: object, limit: int = 200) -> str:
@@ -18,7 +19,7 @@ def printable(text: object, limit: int = 200) -> str:
     """
     shown = "".join(
         char.encode("unicode_escape").decode() if unicodedata.category(char) in _HIDDEN else char
-        for char in str(text)
+        for char in str(text)[: limit + 1]  # a longer text costs no more
     )
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
@@ -48,4 +49,4 @@ def csv_text(text: object) -> str:
     "'=HYPERLINK(1)"
     """
     shown = printable(text)
-    return "'" + shown if shown[:1] in {"=", "+", "-", "@"} else shown
+    return "'" + shown if shown.lstrip()[:1] in _FORMULA else shown

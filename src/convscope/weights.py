@@ -16,12 +16,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from convscope.documents import parse_json
+from convscope.documents import open_regular_file, parse_json
 from convscope.errors import InputError
 from convscope.files import write_atomically
 from convscope.text import printable
 
+NOTE = "convscope"
 MAX_HEADER = 16 * 1024 * 1024
+MAX_DIMENSIONS = 16  # the product of a million of them would take minutes to work out
 _DTYPES = {
     torch.float64: ("F64", 8),
     torch.float32: ("F32", 4),
@@ -31,12 +33,14 @@ _DTYPES = {
 }
 
 
-def write_tensors(
-    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write `tensors` (and text `metadata`) to `path`, all or nothing, durably."""
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], note: str = "") -> None:
+    """Write `tensors`, and a text with them, to `path`: all or nothing, durably.
+
+    There is one text and not a table of them, because safetensors writes several metadata in an
+    order that changes from one writing to the next: the same weights would give other bytes.
+    """
     plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    write_atomically(path, save(plain, dict(metadata or {})))
+    write_atomically(path, save(plain, {NOTE: note} if note else None))
 
 
 def read_tensors(path: Path, expected: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -72,12 +76,13 @@ def read_tensors(path: Path, expected: Mapping[str, torch.Tensor]) -> dict[str, 
     return _load(path)
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The text metadata in the header of a safetensors file."""
-    found = read_header(path).get("__metadata__", {})
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+def read_note(path: Path) -> str:
+    """The text that `write_tensors` wrote with the tensors; empty where there is none."""
+    metadata = read_header(path).get("__metadata__", {})
+    note = metadata.get(NOTE, "") if isinstance(metadata, dict) else None
+    if not isinstance(note, str):
         raise InputError(f"{printable(path)} is damaged: its metadata are not texts")
-    return found
+    return note
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -87,10 +92,7 @@ def read_header(path: Path) -> dict[str, Any]:
         InputError: the file is missing, no regular file, or its header lies.
     """
     shown = printable(path)
-    if path.is_symlink() or not path.is_file():
-        what = "is missing" if not path.exists() else "is no regular file"
-        raise InputError(f"{shown} {what}: is this a complete run directory?")
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(MAX_HEADER, size - 8):
@@ -106,31 +108,36 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def _check_ranges(header: Mapping[str, Any], size: int, shown: str) -> None:
-    widths = dict(_DTYPES.values())
-    end = 0
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    end = 0
     try:
-        ordered = sorted(tensors.items(), key=lambda item: item[1]["data_offsets"])
-        for name, entry in ordered:
-            first, last = entry["data_offsets"]
-            shape = entry["shape"]
-            whole = all(type(n) is int and 0 <= n < 2**40 for n in (*shape, first, last))
-            if (
-                not whole
-                or first != end
-                or last - first != math.prod(shape) * widths[entry["dtype"]]
-            ):
-                raise InputError(
-                    f"{shown} is damaged: '{printable(name)}' has shape {printable(shape)} "
-                    f"and bytes {first} to {last}, which do not agree"
-                )
-            end = last
+        for name, entry in sorted(tensors.items(), key=lambda item: item[1]["data_offsets"]):
+            end = _check_range(name, entry, end, shown)
     except InputError:
         raise
     except (TypeError, KeyError, ValueError):
         raise InputError(f"{shown} is damaged: its header describes no tensors") from None
     if end != size:
         raise InputError(f"{shown} is damaged: its tensors need {end:,} bytes, it has {size:,}")
+
+
+def _check_range(name: str, entry: Mapping[str, Any], start: int, shown: str) -> int:
+    """Where the bytes of a tensor end, which must begin at `start` and be as many as it needs."""
+    widths = dict(_DTYPES.values())
+    dtype, shape, (first, last) = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if dtype not in widths:
+        raise InputError(
+            f"{shown} cannot be used: '{printable(name)}' has type {printable(dtype, 40)}; "
+            f"allowed are {', '.join(widths)}"
+        )
+    sane = isinstance(shape, list) and len(shape) <= MAX_DIMENSIONS
+    whole = sane and all(type(n) is int and 0 <= n < 2**40 for n in (*shape, first, last))
+    if not whole or first != start or last - first != math.prod(shape) * widths[dtype]:
+        raise InputError(
+            f"{shown} is damaged: '{printable(name)}' has shape {printable(shape)} and bytes "
+            f"{printable(first, 40)} to {printable(last, 40)}, which do not agree"
+        )
+    return int(last)
 
 
 def _load(path: Path) -> dict[str, torch.Tensor]:

@@ -334,7 +334,7 @@ def test_threads_keep_the_order_and_pass_errors_on() -> None:
 
     def slowly(name: str) -> str:
         threads.add(get_ident())
-        sleep(0.002 if int(name) % 3 else 0.004)
+        sleep(0.003 if int(name) % 3 else 0.006)
         if name == "77":
             raise InputError("seventy-seven")
         return name * 2
@@ -343,6 +343,7 @@ def test_threads_keep_the_order_and_pass_errors_on() -> None:
     assert in_parallel(slowly, names) == [name * 2 for name in names]
     assert len(threads) > 1
     assert in_parallel(slowly, []) == []
+    assert in_parallel(lambda _: get_ident(), names) == [get_ident()] * 70  # too quick for threads
     with pytest.raises(InputError, match="seventy-seven"):
         in_parallel(slowly, [str(number) for number in range(70, 200)])
 

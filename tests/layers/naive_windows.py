@@ -44,23 +44,19 @@ class Axis:
 
 
 Reduce = Callable[[Tensor, int], Tensor]
-"""(the elements inside the input, how many stand inside the input and its padding) → value."""
+"""(N × C × the elements inside the input, how many stand inside it and its padding) → N × C."""
 
 
 def naive_pool(x: Tensor, rows: Axis, columns: Axis, reduce: Reduce) -> Tensor:
     """Every window of N × C × H × W reduced on its own; differentiable."""
     height, width = x.shape[-2:]
     result = []
-    for image in x:
-        for plane in image:
-            for ys in rows.positions(height):
-                for xs in columns.positions(width):
-                    inside = [
-                        plane[y, z] for y in ys for z in xs if 0 <= y < height and 0 <= z < width
-                    ]
-                    padded = sum(y < height + rows.after for y in ys) * sum(
-                        z < width + columns.after for z in xs
-                    )
-                    result.append(reduce(torch.stack(inside), padded))
+    for ys in rows.positions(height):
+        for xs in columns.positions(width):
+            inside = [x[:, :, y, z] for y in ys for z in xs if 0 <= y < height and 0 <= z < width]
+            padded = sum(y < height + rows.after for y in ys) * sum(
+                z < width + columns.after for z in xs
+            )
+            result.append(reduce(torch.stack(inside, dim=-1), padded))
     shape = (*x.shape[:2], len(rows.positions(height)), len(columns.positions(width)))
-    return torch.stack(result).reshape(shape)
+    return torch.stack(result, dim=-1).reshape(shape)

@@ -5,6 +5,7 @@ number of threads.
 """
 
 import hashlib
+import math
 import os
 import time
 from collections import Counter
@@ -28,7 +29,7 @@ Progress = Callable[[int, int], None]
 
 _Result = TypeVar("_Result")
 _CHUNK = 8  # images a task: enough to hide the cost of a task, few enough to show progress
-_WORTH_A_THREAD = 1e-3  # seconds an image
+_WORTH_A_THREAD = 2e-3  # seconds an image
 
 
 class Source(Protocol):
@@ -63,11 +64,12 @@ def in_parallel(
 ) -> list[_Result]:
     """`function` of every name, in their order, by one thread a processor if that is faster.
 
-    The time of the first few decides. Decoding a small picture is mostly Python, which runs in
-    one thread at a time; more threads would only wait for each other.
+    The first few decide. Decoding a small picture is mostly Python, which runs in one thread at
+    a time; more threads would only wait for each other.
     """
     results: list[_Result] = []
-    chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
+    fastest = math.inf  # the fastest, because the very first also loads Pillow's decoders
+    chunks = [names[start : start + _CHUNK] for start in range(_CHUNK, len(names), _CHUNK)]
 
     def work(part: Sequence[str]) -> list[_Result]:
         return [function(name) for name in part]
@@ -79,14 +81,16 @@ def in_parallel(
                 progress(len(results), len(names))
 
     with pillow_guard():
-        started = time.perf_counter()
-        collect(map(work, chunks[:1]))
-        if time.perf_counter() - started < _WORTH_A_THREAD * len(results):
-            collect(map(work, chunks[1:]))
+        for name in names[:_CHUNK]:
+            started = time.perf_counter()
+            collect([work([name])])
+            fastest = min(fastest, time.perf_counter() - started)
+        if fastest < _WORTH_A_THREAD:
+            collect(map(work, chunks))
             return results
         with ThreadPoolExecutor(_processors()) as pool:
             try:
-                collect(pool.map(work, chunks[1:]))
+                collect(pool.map(work, chunks))
             except BaseException:  # Ctrl-C too: do not decode the rest first
                 pool.shutdown(cancel_futures=True)
                 raise

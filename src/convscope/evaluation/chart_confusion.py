@@ -73,8 +73,9 @@ def confusion_chart(classes: Sequence[str], confusion: Sequence[Sequence[int]]) 
         "the diagonal; the most confused pairs are listed below"
     )
     width, height = left + _AREA + 4, top + _AREA + 4
+    few = " few" if len(classes) <= _FEW else ""
     return (
-        f'<svg class="matrix{" few" if len(classes) <= _FEW else ""}" role="img" viewBox="0 0 {width:.1f} {height:.1f}" '
+        f'<svg class="matrix{few}" role="img" viewBox="0 0 {width:.1f} {height:.1f}" '
         f'aria-label="{label}">{"".join(parts)}</svg>'
     )
 

@@ -199,7 +199,7 @@ def classes_section(report: ReportInput) -> Section:
     lead = (
         "Recall: of the images of a class, how many are recognised. Precision: of the images "
         "given that name, how many deserve it. F1 joins both. A bar shows the share of a class "
-        f"that is missed; the longest stands for {percent(most)}."
+        "that is missed" + (f"; the longest stands for {percent(most)}." if most else ".")
     )
     if len(scores) <= NUMBERED:
         return Section(

@@ -20,6 +20,7 @@ from convscope.errors import InputError
 from convscope.evaluation.inference import Progress, log_probabilities
 from convscope.evaluation.metrics import wilson_interval
 from convscope.evaluation.results import CurvePoint, RobustnessCurve
+from convscope.seeds import derive_seed
 
 Images = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
@@ -70,8 +71,10 @@ def standard_noise(indices: IntArray, shape: tuple[int, ...], seed: int) -> npt.
     """
     return np.stack(
         [
-            np.random.default_rng([seed, int(index)]).standard_normal(shape, dtype=np.float32)
-            for index in indices
+            np.random.default_rng(derive_seed(seed, "noise", index)).standard_normal(
+                shape, dtype=np.float32
+            )
+            for index in indices.tolist()
         ]
     )
 
@@ -191,24 +194,21 @@ def robustness(
         images: uint8, N × C × H × W, N at least 1, of the preprocessing's channels and size.
         labels: N, the right answers.
         preprocessing: from the changed pixels to the model's input.
-        seed: of the noise, at least 0; the same seed gives the same curves.
+        seed: of the noise; the same seed gives the same curves.
         limit: at most so many images are used, evenly over the classes; each curve's `n`
             says how many were.
         progress: called with (images done, images used) after each batch.
 
     Raises:
-        InputError: as `log_probabilities` does, or for labels, a seed or a limit out of range.
+        InputError: as `log_probabilities` does, or labels or a limit that do not fit.
     """
     if len(images) == 0 or len(labels) != len(images):
         raise InputError(
             f"there are {len(images)} images and {len(labels)} labels; allowed: at least one "
             "image, and a label for each"
         )
-    if seed < 0 or limit < 1:
-        raise InputError(
-            f"the seed is {seed} and the limit {limit}; allowed: at least 0 for the seed, at "
-            "least 1 for the limit"
-        )
+    if limit < 1:
+        raise InputError(f"the limit is {limit} images; allowed: at least 1")
     chosen = stratified_indices(labels, limit)
     at_a_time = max(1, min(250, _VALUES_AT_A_TIME // math.prod(images.shape[1:])))
     totals = np.zeros((len(_POINTS), 2))

@@ -11,7 +11,8 @@ from convscope.layers.activation import Activate
 from convscope.layers.convolution import Convolution
 from convscope.layers.normalization import LocalResponseNorm
 from convscope.layers.padding import Padding2d
-from convscope.layers.pools import BlurPool, PoolModule, Subsampling
+from convscope.layers.pool_variants import BlurPool
+from convscope.layers.pools import PoolModule, Subsampling
 from convscope.layers.rbf import RBF
 from convscope.layers.windows import Grid, grid
 

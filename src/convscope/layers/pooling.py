@@ -7,16 +7,14 @@ from torch import Tensor, nn
 
 from convscope.errors import InputError
 from convscope.layers.activation import Activate
+from convscope.layers.pool_variants import BlurPool, MixedPool, StochasticPool
 from convscope.layers.pools import (
     AveragePool,
-    BlurPool,
     GlobalAveragePool,
     GlobalMaxPool,
     LpPool,
     MaxPool,
     MinPool,
-    MixedPool,
-    StochasticPool,
     Subsampling,
 )
 from convscope.layers.spec import (
@@ -42,7 +40,7 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "stochastic": _WINDOW,
     "mixed": (*_WINDOW, "mix", "learned"),
     "subsampling": _WINDOW,
-    "blur": (*_WINDOW, "blur"),
+    "blur": ("kernel", "stride", "padding", "dilation", "blur"),
     "global-average": (),
     "global-max": (),
     "none": (),
@@ -130,7 +128,7 @@ class Pool(Spec, tag="pool"):
             name = field.name
             if name not in used and getattr(self, name) != field.default:
                 users = [kind for kind, names in _SETTINGS.items() if name in names]
-                why = "it has no window" if name in _WINDOW else f"only {', '.join(users)} does"
+                why = f"only {', '.join(users)} does" if used else "it has no window"
                 raise InputError(f"'{self.kind}' pooling does not use {name} ({why}); leave it out")
 
     def grid(self) -> Grid:

@@ -17,7 +17,7 @@ from convscope.run import Run
 from convscope.text import printable
 from convscope.training.optimizers import WeightAverage, build_optimizer
 from convscope.training.recipe import Recipe
-from convscope.weights import read_metadata, read_tensors, write_tensors
+from convscope.weights import read_note, read_tensors, write_tensors
 
 Tensors = dict[str, torch.Tensor]
 
@@ -80,7 +80,7 @@ class TrainingState:
     def save(self, run: Run) -> None:
         """Write the checkpoint of `run`; after it returns, a power cut loses nothing."""
         counters = json.dumps(vars(self.counters), allow_nan=False)
-        write_tensors(run.checkpoint, self.tensors(), {"counters": counters})
+        write_tensors(run.checkpoint, self.tensors(), note=counters)
 
     def load(self, run: Run) -> None:
         """Take the state from the checkpoint of `run`.
@@ -112,7 +112,7 @@ class TrainingState:
 
 def _read_counters(run: Run) -> Counters:
     shown = printable(run.checkpoint)
-    found = parse_json(read_metadata(run.checkpoint).get("counters", "").encode(), shown)
+    found = parse_json(read_note(run.checkpoint).encode(), shown)
     fresh = vars(Counters())
     if not isinstance(found, dict) or found.keys() != fresh.keys():
         raise InputError(f"{shown} is damaged: it does not say where training stood")

@@ -1,0 +1,84 @@
+"""What several tests share: real digits, and a run on a few of them."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from convscope.data.catalog import load
+from convscope.data.dataset import Dataset, Splits
+from convscope.data.split import stratified
+from convscope.run import DataReference, ModelReference, Run, RunDocument, write_run
+from convscope.training.inputs import plan_preprocessing
+from convscope.training.recipe import ModelChoice, Optimizer, Recipe
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Small networks gain nothing from more, and machines that run tests are busy."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits() -> Splits:
+    """The 5,000 real digits."""
+    return load("mnist-sample")
+
+
+@pytest.fixture(scope="session")
+def few_digits(digits: Splits) -> Dataset:
+    """200 of them, 20 of each class."""
+    _, chosen = stratified(digits.train.labels, 200 / len(digits.train), 0)
+    return digits.train.subset(np.sort(chosen), split="train")
+
+
+@pytest.fixture(scope="session")
+def shared_mnist() -> Path:
+    """The full MNIST, where it is at hand."""
+    path = SHARED / "data" / "mnist"
+    if not path.is_dir():
+        pytest.skip(f"full MNIST is not at {path}")
+    return path
+
+
+def small_recipe(**changes: object) -> Recipe:
+    """Two epochs of seven steps with one thread."""
+    recipe = Recipe(
+        name="small",
+        model=ModelChoice(name="lenet5"),
+        epochs=2,
+        batch_size=30,
+        optimizer=Optimizer(kind="adam", lr=0.002),
+        validation=0.0,
+        threads=1,
+    )
+    return Recipe.model_validate(recipe.model_dump() | changes)
+
+
+def start_run(path: Path, recipe: Recipe, train: Dataset) -> Run:
+    """A run directory for `fit`, as `train` makes it."""
+    path.mkdir(parents=True)
+    document = RunDocument(
+        created="2026-01-01T00:00:00+00:00",
+        convscope="test",
+        model=ModelReference(name=recipe.model.name, arguments=recipe.model.arguments),
+        preprocessing=plan_preprocessing(recipe.inputs, train.images, (1, 32, 32)),
+        classes=train.classes,
+        recipe=recipe.model_dump(mode="json"),
+        data=DataReference(name=train.name, source="mnist-sample"),
+    )
+    return write_run(path, document)
+
+
+def fingerprint(path: Path) -> dict[str, str]:
+    """SHA-256 of what a training run computes: its weights and metrics."""
+    names = ("weights.safetensors", "last.safetensors", "metrics.jsonl")
+    return {
+        name: hashlib.sha256((path / name).read_bytes()).hexdigest()
+        for name in names
+        if (path / name).exists()
+    }

@@ -1,0 +1,173 @@
+"""The training loop against a bare torch loop, and against itself when it is interrupted."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from conftest import fingerprint, small_recipe, start_run
+from convscope import models
+from convscope.data.batches import epoch_order
+from convscope.data.dataset import Dataset, Splits
+from convscope.data.preprocess import normalise
+from convscope.errors import InputError, Interrupted, TrainingError
+from convscope.run import open_run, read_metrics
+from convscope.training.fit import Progress, fit
+from convscope.training.signals import StopRequest
+
+AUGMENTED = {
+    "augmentation": {"shift": 1.5, "rotation": 10.0, "elastic": 1.0, "flip": True, "crop": 2},
+    "averaging": 0.9,
+    "schedule": {"kind": "one-cycle", "warmup": 0.3},
+    "model": {"name": "lenet5", "arguments": {"pool": {"layer": "pool", "kind": "stochastic"}}},
+}
+
+
+def train(path: Path, recipe_changes: dict[str, object], data: Dataset) -> list[Progress]:
+    run = start_run(path, small_recipe(**recipe_changes), data)
+    return list(fit(run, data))
+
+
+def test_the_loop_is_a_bare_torch_loop(tmp_path: Path, few_digits: Dataset) -> None:
+    """Losses and weights equal those of fifteen plain lines, bit for bit."""
+    train(tmp_path / "run", {}, few_digits)
+    run = start_run(tmp_path / "other", small_recipe(), few_digits)
+    inputs = torch.from_numpy(normalise(few_digits.images, run.document.preprocessing))
+    labels = torch.from_numpy(few_digits.labels.copy())
+    model = models.build("lenet5", seed=0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.002, fused=True)
+    losses = []
+    for epoch in range(2):
+        total = 0.0
+        for chosen in torch.split(epoch_order(200, 0, epoch), 30):
+            loss = F.cross_entropy(model(inputs[chosen]), labels[chosen])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += loss.item() * len(chosen)
+        losses.append(total / 200)
+    rows = read_metrics(open_run(tmp_path / "run"))
+    assert [row["loss"] for row in rows] == losses
+    trained = load_file(tmp_path / "run" / "weights.safetensors")
+    for key, value in model.state_dict().items():
+        assert torch.equal(trained[key], value), key
+
+
+@pytest.mark.parametrize("changes", [{}, AUGMENTED], ids=["plain", "everything random"])
+def test_cut_at_every_step_and_resumed_it_ends_the_same(
+    tmp_path: Path, few_digits: Dataset, digits: Splits, changes: dict[str, object]
+) -> None:
+    validation = digits.test
+    recipe = small_recipe(**changes)
+    whole = start_run(tmp_path / "whole", recipe, few_digits)
+    list(fit(whole, few_digits, validation))
+    expected = fingerprint(whole.path)
+    assert set(expected) >= {"weights.safetensors", "metrics.jsonl"}
+
+    run = start_run(tmp_path / "cut", recipe, few_digits)
+    messages: list[tuple[int, str]] = []
+    while True:
+        stop = StopRequest()
+        stop.received = signal.SIGINT  # as if the signal came during the first step
+        try:
+            list(fit(run, few_digits, validation, resume=True, stop=stop))
+            break
+        except Interrupted as error:
+            messages.append((error.exit_code, str(error)))
+    assert len(messages) == 14  # two epochs of seven steps
+    assert all(code == 130 and "--resume" in text for code, text in messages)
+    assert fingerprint(run.path) == expected
+
+
+def test_time_decides_when_to_save_but_not_what_comes_out(
+    tmp_path: Path, few_digits: Dataset
+) -> None:
+    often = start_run(tmp_path / "often", small_recipe(), few_digits)
+    list(fit(often, few_digits, checkpoint_seconds=0.0))
+    never = start_run(tmp_path / "never", small_recipe(), few_digits)
+    list(fit(never, few_digits, checkpoint_seconds=1e9))
+    assert often.checkpoint.exists()
+    assert not never.checkpoint.exists()
+    assert fingerprint(often.path) == fingerprint(never.path)
+
+
+def test_another_seed_gives_other_weights(tmp_path: Path, few_digits: Dataset) -> None:
+    train(tmp_path / "a", {"seed": 1}, few_digits)
+    train(tmp_path / "b", {"seed": 2}, few_digits)
+    assert fingerprint(tmp_path / "a") != fingerprint(tmp_path / "b")
+
+
+def test_rows_tell_the_epochs(tmp_path: Path, few_digits: Dataset) -> None:
+    rows = [row for row in train(tmp_path / "run", {}, few_digits) if row.finished]
+    assert [row.finished["epoch"] for row in rows if row.finished] == [1, 2]
+    assert rows[-1].seconds_left == 0
+    assert rows[-1].epochs == 2
+
+
+def test_min_steps_prolongs_training_on_few_images(tmp_path: Path, few_digits: Dataset) -> None:
+    rows = train(tmp_path / "run", {"epochs": 1, "min_steps": 15}, few_digits)
+    assert rows[-1].epochs == 3  # seven steps an epoch
+
+
+def test_a_learning_rate_of_a_million_stops_within_steps(
+    tmp_path: Path, few_digits: Dataset
+) -> None:
+    with pytest.raises(TrainingError, match=r"learning rate of 1e\+06 .* try --set optimizer.lr="):
+        train(tmp_path / "run", {"optimizer": {"lr": 1e6}, "epochs": 100}, few_digits)
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+
+
+def test_best_weights_are_kept_and_finite(
+    tmp_path: Path, few_digits: Dataset, digits: Splits
+) -> None:
+    run = start_run(tmp_path / "run", small_recipe(epochs=6), few_digits)
+    list(fit(run, few_digits, digits.test))
+    rows = read_metrics(run)
+    best = max(
+        range(6), key=lambda i: (rows[i]["validation_accuracy"], -rows[i]["validation_loss"])
+    )
+    again = start_run(tmp_path / "again", small_recipe(epochs=6, keep="last"), few_digits)
+    list(fit(again, few_digits, digits.test))
+    same = (
+        fingerprint(run.path)["weights.safetensors"]
+        == fingerprint(again.path)["weights.safetensors"]
+    )
+    assert same == (best == 5)
+    assert (run.path / "last.safetensors").exists() == (best != 5)
+    for tensor in load_file(run.path / "weights.safetensors").values():
+        assert tensor.isfinite().all()
+
+
+def test_patience_ends_training(tmp_path: Path, few_digits: Dataset, digits: Splits) -> None:
+    recipe = small_recipe(
+        epochs=50, patience=2, validation=0.1, optimizer={"kind": "sgd", "lr": 1e-12}
+    )
+    run = start_run(tmp_path / "run", recipe, few_digits)
+    list(fit(run, few_digits, digits.test))
+    rows = (run.path / "metrics.jsonl").read_text().splitlines()
+    assert len(rows) < 10
+
+
+def test_other_classes_than_the_run_was_made_for(tmp_path: Path, few_digits: Dataset) -> None:
+    run = start_run(tmp_path / "run", small_recipe(), few_digits)
+    other = Dataset(
+        name="other",
+        split="train",
+        images=few_digits.images.copy(),
+        labels=few_digits.labels.copy(),
+        classes=tuple("abcdefghij"),
+    )
+    with pytest.raises(InputError, match="give the data it was started with"):
+        list(fit(run, other))
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path, few_digits: Dataset) -> None:
+    first = start_run(tmp_path / "first", small_recipe(), few_digits)
+    list(fit(first, few_digits, checkpoint_seconds=0.0))
+    second = start_run(tmp_path / "second", small_recipe(averaging=0.5), few_digits)
+    second.checkpoint.write_bytes(first.checkpoint.read_bytes())
+    with pytest.raises(InputError, match="does not fit the model: it lacks average/"):
+        list(fit(second, few_digits, resume=True))
