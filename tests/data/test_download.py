@@ -220,7 +220,7 @@ def test_every_mirror_is_tried_and_named(server: Server, tmp_path: Path) -> None
 def test_a_server_that_says_nothing(server: Server, tmp_path: Path) -> None:
     release = threading.Event()
 
-    def silent(handler: Handler) -> None:
+    def silent(_: Handler) -> None:
         release.wait(10)
 
     def stops(handler: Handler) -> None:
@@ -268,7 +268,10 @@ def test_a_server_that_never_ends(server: Server, tmp_path: Path) -> None:
 
 
 def test_rubbish_instead_of_http(server: Server, tmp_path: Path) -> None:
-    url = server.url("/a", lambda handler: handler.wfile.write(b"\x80rubbish\n\n") and None)
+    def rubbish(handler: Handler) -> None:
+        handler.wfile.write(b"\x80rubbish\n\n")
+
+    url = server.url("/a", rubbish)
     with pytest.raises(ConvscopeError, match="/a: "):
         fetch(resource(url), tmp_path, limits=LIMITS)
     url = server.url("/b", lambda handler: handler.begin(200, {"Content-Length": "9" * 5000}))
@@ -287,7 +290,9 @@ def test_https_only(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["http://example.org/a", "file:///etc/passwd", "ftp://x/a"])
 def test_redirects_to_https_only(server: Server, tmp_path: Path, target: str) -> None:
-    with pytest.raises(ConvscopeError, match=f"/a: {re.escape(target)} is not https"):
+    with pytest.raises(
+        ConvscopeError, match=rf"/a: .*{re.escape(target)}.* (is not https|is not allowed)"
+    ):
         fetch(resource(server.url("/a", redirect(target))), tmp_path, limits=LIMITS)
 
 
@@ -319,7 +324,7 @@ def test_is_intact_of_a_bomb(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(descriptor: int) -> None:
+    def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)

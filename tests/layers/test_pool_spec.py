@@ -121,6 +121,7 @@ def test_keys_left_out_take_their_default() -> None:
             {"layer": "pool", "kind": "blur", "blur": 1},
             "blur is 1; allowed: a whole number from 2",
         ),
+        ({"layer": "pool", "kind": "blur", "ceil": True}, "'blur' pooling does not use ceil"),
         ({"layer": "pad", "kind": "smae"}, "unknown padding 'smae': did you mean 'same'"),
         ({"layer": "pad", "mode": "mirror"}, "unknown padding mode 'mirror'"),
         (

@@ -282,6 +282,15 @@ class TestStochastic:
             == pooled.flatten().sort().values.tolist()
         )
 
+    def test_half_precision_samples_as_finely(self) -> None:
+        # bfloat16 knows 256 values between 0.5 and 1: too few to draw a share of 1/1000 from.
+        x = torch.tensor([[1.0, 1.0], [1.0, 0.003]]).expand(1, 20000, 2, 2).bfloat16()
+        pool = StochasticPool(grid(2), generator=torch.Generator().manual_seed(0))
+        drawn = pool(x)
+        assert drawn.dtype == torch.bfloat16
+        rare = int((drawn < 0.5).sum())
+        assert abs(rare - 20) < 4 * math.sqrt(20)  # 20000 · 0.003/3.003
+
 
 class TestBlur:
     @given(

@@ -193,7 +193,7 @@ _ENTRIES = (
     ),
     NamedDataset(
         name="mnist",
-        description="handwritten digits; 11 MB to download",
+        description="handwritten digits; 12 MB to download",
         classes=10,
         train=60_000,
         test=10_000,
@@ -207,7 +207,7 @@ _ENTRIES = (
     ),
     NamedDataset(
         name="fashion-mnist",
-        description="photographs of clothes, grey, in MNIST's format; 29 MB to download",
+        description="photographs of clothes, grey, in MNIST's format; 31 MB to download",
         classes=10,
         train=60_000,
         test=10_000,

@@ -69,8 +69,8 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     power = 10.0 ** math.floor(math.log10((high - low) / most))
     step = next(
         step
-        for factor in (1, 2, 5, 10, 20)
-        if _steps(low, high, step := factor * power) + 1 <= most or factor == 20
+        for factor in (1, 2, 5, 10, 20, 50)
+        if _steps(low, high, step := factor * power) + 1 <= most or factor == 50
     )
     first = math.floor(low / step + 1e-9)
     return [float(f"{(first + i) * step:.12g}") for i in range(_steps(low, high, step) + 1)]

@@ -46,7 +46,7 @@ def signed_levels(values: npt.NDArray[np.float32], limit: float) -> npt.NDArray[
     """`values` from −limit to limit as shades 0 to 62; 31 is zero. Not a number counts as zero.
 
     >>> signed_levels(np.array([-2.0, -1.0, 0.0, 0.5, 1.0], np.float32), 1.0).tolist()
-    [0, 0, 31, 46, 62]
+    [0, 0, 31, 47, 62]
     """
     if not limit > 0:
         return np.full(values.shape, _STEPS, np.uint8)

@@ -106,7 +106,7 @@ def _value(value: float, limit: float) -> str:
     """The value with three digits of `limit`, the largest beside it.
 
     >>> _value(0.00002, 4.7312), _value(-0.98765, 1.0), _value(123.4, 4000.0)
-    ('0', '−0.988', '120')
+    ('0', '−0.99', '120')
     """
     digits = 2 - math.floor(math.log10(limit)) if limit > 0 else 0
     return f"{round(value, digits) + 0.0:.6g}".replace("-", "−")
@@ -179,8 +179,8 @@ def anatomy_section(report: ReportInput) -> Section | None:
         return None
     lead = (
         "The network, layer by layer. The receptive field is the square of input pixels that one "
-        "unit can see; parameters are what training sets; a connection is one parameter at work in "
-        "one place; a multiply-add is one step of arithmetic for one image."
+        "unit can see; parameters are what training sets; a connection is one input, or the bias, "
+        "of one unit; a multiply-add is one step of arithmetic for one image."
     )
     head = ["Layer", "Output", "Receptive field", "Parameters", "Connections", "Multiply-adds"]
 

@@ -1,5 +1,6 @@
 """Pooling that samples, mixes or blurs. N × C × H × W in, N × C × H' × W' out.
 
+>>> from convscope.layers import grid
 >>> x = torch.tensor([[[[1.0, 3.0], [0.0, 0.0]]]])
 >>> StochasticPool(grid(2)).eval()(x).item()  # 1·(1/4) + 3·(3/4)
 2.5

@@ -4,7 +4,6 @@ A recipe is data. `convscope train NAME --set optimizer.lr=0.004` changes one fi
 recipe is saved in the run, and the same recipe with the same data gives the same bytes.
 """
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
@@ -171,27 +170,24 @@ def _value(text: str) -> Any:
 
 def _assign(document: dict[str, Any], keys: list[str], value: Any, path: str) -> None:
     *parents, last = keys
+    above = ""
     free = False
     for key in parents:
         if free:
             document.setdefault(key, {})
         elif key not in document:
-            raise unknown_name("recipe field", printable(path), _fields(document))
+            raise unknown_name("recipe field", printable(path), _names(document, above))
+        document, above = document[key], f"{above}{key}."
         free = free or key == "arguments"
-        if not isinstance(document[key], dict):
+        if not isinstance(document, dict):
             raise InputError(f"recipe field '{printable(path)}': '{key}' has no fields of its own")
-        document = document[key]
     if not free and last not in document:
-        near = difflib.get_close_matches(last, document, n=1)
-        hint = f" did you mean '{near[0]}'?" if near else ""
-        raise InputError(
-            f"unknown recipe field '{printable(path)}':{hint} Valid: {', '.join(document)}"
-        )
+        raise unknown_name("recipe field", printable(path), _names(document, above))
     document[last] = value
 
 
-def _fields(document: Mapping[str, Any]) -> list[str]:
-    return list(document)
+def _names(document: Mapping[str, Any], above: str) -> list[str]:
+    return [above + key for key in document]
 
 
 def describe(error: ValidationError, what: str) -> str:

@@ -1,0 +1,259 @@
+"""The command line as a user has it: real processes, real pictures, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from convscope.cli import main
+from convscope.data.dataset import Splits
+
+TINY = ["--set", "epochs=2", "--set", "min_steps=0", "--set", "batch_size=32"]
+
+
+def convscope(
+    *words: str | Path, stdin: bytes = b"", cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line; its output as text."""
+    done = subprocess.run(
+        [sys.executable, "-m", "convscope", *map(str, words)],
+        input=stdin,
+        capture_output=True,
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "100"},
+        timeout=300,
+        check=False,
+    )
+    text = (done.stdout.decode(), done.stderr.decode())
+    return subprocess.CompletedProcess(done.args, done.returncode, *text)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory, digits: Splits) -> Path:
+    """A folder of class folders: 60 real ones and zeros as PNG files."""
+    root = tmp_path_factory.mktemp("data") / "digits"
+    for label in (0, 1):
+        folder = root / ("zero", "one")[label]
+        folder.mkdir(parents=True)
+        for i in np.flatnonzero(digits.train.labels == label)[:60]:
+            Image.fromarray(digits.train.images[i, 0]).save(folder / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
+    """A run, trained by the command line."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    done = convscope(
+        "train", "lenet5", "--data", pictures, "--out", out, "--set", "threads=1", *TINY
+    )
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_train_prints_the_accuracy_and_where_the_report_lies(trained: Path) -> None:
+    done = convscope("evaluate", trained)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("test accuracy ")
+    assert "95 % interval" in done.stdout
+    for name in ("report.html", "results.json", "run.json", "weights.safetensors", "metrics.jsonl"):
+        assert (trained / name).stat().st_size > 0
+    assert len(list((trained / "figures").glob("*.png"))) >= 5
+    assert not (trained / "checkpoint.safetensors").exists()
+
+
+def test_evaluate_json_has_the_accuracy_as_a_fraction(trained: Path) -> None:
+    done = convscope("evaluate", trained, "--json", "--no-robustness")
+    found = json.loads(done.stdout)
+    assert 0.5 < found["accuracy"] <= 1.0
+    assert found["n"] == 24  # a fifth of 120
+
+
+def test_the_split_stays_as_recorded_when_files_are_added(
+    trained: Path, pictures: Path, digits: Splits
+) -> None:
+    before = json.loads((trained / "split.json").read_text())["test"]
+    added = pictures / "zero" / "added.png"
+    Image.fromarray(digits.test.images[0, 0]).save(added)
+    try:
+        done = convscope("evaluate", trained, "--json", "--no-robustness")
+    finally:
+        added.unlink()
+    assert json.loads(done.stdout)["n"] == len(before) == 24
+
+
+def test_predict_reads_files_folders_and_standard_input(trained: Path, pictures: Path) -> None:
+    one = next(iter(sorted((pictures / "one").iterdir())))
+    done = convscope("predict", trained, one, "--top", "1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{one}: one ")
+    lines = convscope("predict", trained, pictures / "zero", "--json").stdout.splitlines()
+    assert len(lines) == 60
+    assert all(len(json.loads(line)["guesses"]) == 2 for line in lines)
+    piped = convscope("predict", trained, "-", "--json", stdin=one.read_bytes())
+    assert (
+        json.loads(piped.stdout)["guesses"]
+        == json.loads(convscope("predict", trained, one, "--json").stdout)["guesses"]
+    )
+
+
+def test_predict_reports_bad_pictures_and_goes_on(
+    trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    good = next((pictures / "one").iterdir())
+    (tmp_path / "a.png").write_bytes(good.read_bytes()[:60])
+    (tmp_path / "b.png").write_bytes(good.read_bytes())
+    (tmp_path / "c\x1b[31m.png").write_text("no picture")
+    done = convscope("predict", trained, tmp_path)
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 1
+    assert len(done.stderr.splitlines()) == 2
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["train", "lenet"], "unknown recipe 'lenet': did you mean 'lenet5'? Valid: "),
+        (["train", "--data", "mnst"], "unknown data set 'mnst': did you mean 'mnist'?"),
+        (["train", "--set", "optimizer.rl=1"], "did you mean 'optimizer.lr'?"),
+        (["train", "--set", "optimizer.lr=-1"], "optimizer.lr: input should be greater than 0"),
+        (["train", "--set", "model.name=resnet"], "unknown model 'resnet'"),
+        (["train", "--set", "model.arguments.pol=1"], "did you mean 'pool'?"),
+        (["train", "--resume", "nowhere"], "nowhere is no run directory"),
+        (["evaluate", "nowhere"], "nowhere is no run directory"),
+        (["predict", "nowhere", "x.png"], "nowhere is no run directory"),
+        (["anatomy", "lenet4"], "unknown model 'lenet4': did you mean 'lenet5'?"),
+        (["anatomy", "lenet5", "--input", "32"], "write channels x height x width: 1x32x32"),
+        (["check", "nowhere"], "nothing lies at 'nowhere'"),
+        (["list", "model"], "unknown list 'model': did you mean 'models'?"),
+        (["compare", "nowhere"], "compare needs two or more runs; received 1"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    words: list[str],
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["convscope", *words])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    out, err = capsys.readouterr()
+    assert exit_.value.code == 2, err
+    assert out == ""
+    assert err.startswith("error: ")
+    assert text in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_verb_and_option_exit_with_2(tmp_path: Path) -> None:
+    assert convscope("trian").returncode == 2
+    assert convscope("train", "--sede", "1", cwd=tmp_path).returncode == 2
+
+
+def test_out_is_never_overwritten(trained: Path, pictures: Path) -> None:
+    before = (trained / "run.json").read_bytes()
+    done = convscope("train", "--data", pictures, "--out", trained)
+    assert done.returncode == 2
+    assert "is not empty: give another --out" in done.stderr
+    assert (trained / "run.json").read_bytes() == before
+
+
+def test_resume_of_a_complete_run_changes_nothing(trained: Path) -> None:
+    before = (trained / "weights.safetensors").stat().st_mtime_ns
+    done = convscope("train", "--resume", trained)
+    assert done.returncode == 0
+    assert "there is nothing to resume" in done.stderr
+    assert (trained / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_print_recipe_round_trips(tmp_path: Path) -> None:
+    done = convscope(
+        "train", "lenet5", "--print-recipe", "--set", "optimizer.lr=0.004", cwd=tmp_path
+    )
+    recipe = json.loads(done.stdout)
+    assert recipe["optimizer"]["lr"] == 0.004
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_anatomy_of_the_paper() -> None:
+    found = json.loads(convscope("anatomy", "lenet5-1998", "--json").stdout)
+    assert (found["parameters"], found["connections"]) == (60_000, 340_908)
+    text = convscope("anatomy", "lenet5-1998").stdout
+    assert "340,908" in text
+    assert "which maps each map of c3 sees" in text
+
+
+@pytest.mark.parametrize("what", ["models", "recipes", "datasets"])
+def test_list_names_each_with_a_line(what: str) -> None:
+    entries = json.loads(convscope("list", what, "--json").stdout)
+    assert len(entries) >= 3
+    assert all(entry["name"] and len(entry["summary"]) > 10 for entry in entries)
+    lines = convscope("list", what).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [entry["name"] for entry in entries]
+
+
+def test_check_finds_what_is_wrong(pictures: Path, tmp_path: Path) -> None:
+    assert convscope("check", pictures).returncode == 0
+    bad = tmp_path / "bad"
+    for name in ("a", "b"):
+        (bad / name).mkdir(parents=True)
+        for source in sorted((pictures / "one").iterdir())[:3]:
+            (bad / name / source.name).write_bytes(source.read_bytes())
+    (bad / "a" / "broken.png").write_bytes(b"")
+    done = convscope("check", bad, "--preview", tmp_path / "sheet.png")
+    assert done.returncode == 1
+    assert "broken.png" in done.stdout
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 100
+
+
+def test_compare_and_doctor(trained: Path) -> None:
+    done = convscope("compare", trained, trained, "--json")
+    found = json.loads(done.stdout)
+    assert found["differing"] == []
+    assert found["runs"][1]["p_value"] == 1.0
+    assert convscope("doctor").returncode == 0
+    assert json.loads(convscope("doctor", "--json").stdout)["healthy"] is True
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+)
+def test_a_signal_saves_and_resume_goes_on(
+    pictures: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    words = ["train", "--data", str(pictures), "--out", str(tmp_path / "run")]
+    words += ["--set", "epochs=2000", "--set", "threads=1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "convscope", *words], stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stderr is not None
+        while "epoch" not in process.stderr.readline():
+            assert process.poll() is None
+        time.sleep(0.2)
+        process.send_signal(number)
+        rest = process.stderr.read()
+    assert process.returncode == code
+    assert "go on with: convscope train --resume" in rest
+    assert "Traceback" not in rest
+    assert (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_help_has_examples() -> None:
+    for verb in ("train", "evaluate", "predict", "anatomy", "check", "list", "compare", "doctor"):
+        done = convscope(verb, "--help")
+        assert done.returncode == 0
+        assert "convscope " + verb in done.stdout, verb
