@@ -1,9 +1,7 @@
 """Compare runs: what differed, how good each is, and whether the difference can be chance."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +93,11 @@ def mcnemar(only_first_right: int, only_second_right: int) -> float:
     0.0625
     """
     n, fewer = only_first_right + only_second_right, min(only_first_right, only_second_right)
-    tail = sum(math.comb(n, k) for k in range(fewer + 1))
-    return min(1.0, float(Fraction(2 * tail, 2**n)))
+    tail = ways = 1  # ways is the binomial coefficient of n over k, whole numbers throughout
+    for k in range(fewer):
+        ways = ways * (n - k) // (k + 1)
+        tail += ways
+    return min(1.0, 2 * tail / (1 << n))
 
 
 def _p_value(first: Evaluation, second: Evaluation) -> float | None:

@@ -1,7 +1,6 @@
 """What this machine is: recorded in every run, and shown by `convscope doctor`."""
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import shutil

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from convscope import models
-from convscope.data.catalog import CATALOG, load
+from convscope.data.catalog import CATALOG, load, load_test
 from convscope.data.dataset import Dataset, Splits
 from convscope.data.split import stratified
 from convscope.environment import describe_environment, peak_memory_bytes
@@ -135,7 +135,9 @@ def evaluate(
         test = load_data(run).test
     else:
         wanted = run.document.preprocessing
-        test = load(data, size=wanted.size, channels=wanted.channels).test
+        test = load_test(
+            data, size=wanted.size, channels=wanted.channels, classes=run.document.classes
+        )
     return evaluate_run(run, test, write=data is None, robust=robustness, listen=listen or _ignore)
 
 

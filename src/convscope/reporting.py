@@ -12,7 +12,6 @@ from convscope.data.dataset import Dataset
 from convscope.data.preprocess import normalise
 from convscope.documents import to_json_bytes
 from convscope.errors import InputError
-from convscope.evaluation.figures import write_figures
 from convscope.evaluation.inference import log_probabilities
 from convscope.evaluation.metrics import evaluate_predictions
 from convscope.evaluation.report import render_html
@@ -104,6 +103,8 @@ def digest(dataset: Dataset) -> str:
 
 def write_report(run: Run, model: nn.Module, test: Dataset, evaluation: Evaluation) -> None:
     """Write `results.json`, `report.html`, `tables/` and `figures/` into the run directory."""
+    from convscope.evaluation.figures import write_figures  # matplotlib takes a second to load
+
     write_atomically(run.path / "results.json", to_json_bytes(evaluation.to_json()))
     report = _report_input(run, model, test, evaluation)
     write_atomically(run.path / "report.html", render_html(report).encode())

@@ -1,7 +1,7 @@
 """Load a data set by name or path: the way in for everything that needs images."""
 
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,12 +64,30 @@ def load(
     return Splits(train=splits["train"], test=splits["test"], validation=splits.get("validation"))
 
 
+def load_test(data: str | Path, *, size: Size, channels: int, classes: Sequence[str]) -> Dataset:
+    """Images to test a trained network on: the data's test set, or all of them without one.
+
+    Args:
+        data: as for `load`.
+        size: height and width that the network's preprocessing takes; others are resized.
+        channels: 1 or 3, likewise.
+        classes: those of the network; folders are bound to them by name, and one may be missing.
+
+    Raises:
+        InputError: as `load` does, and for classes that the network does not know.
+    """
+    splits = _read(data, size, channels, skip_bad=False, progress=None, classes=classes)
+    test = splits["test"] if "test" in splits else replace(splits["train"], split="test")
+    return _resized(test, size, channels)
+
+
 def _read(
     data: str | Path,
     size: Size | None,
     channels: int | None,
     skip_bad: bool,
     progress: Progress | None,
+    classes: Sequence[str] | None = None,
 ) -> dict[str, Dataset]:
     if isinstance(data, str) and data in CATALOG:
         entry = CATALOG[data]
@@ -91,7 +109,9 @@ def _read(
             f"'{printable(path)}' is a file of no known kind; allowed are a directory or a .zip of "
             "class folders, a directory of IDX files, and CIFAR's binary .tar.gz"
         )
-    return read(path, size=size, channels=channels, skip_bad=skip_bad, progress=progress)
+    return read(
+        path, size=size, channels=channels, classes=classes, skip_bad=skip_bad, progress=progress
+    )
 
 
 def _exists(path: Path) -> bool:
@@ -146,6 +166,10 @@ def _conform_one(data: Dataset, size: Size | None, channels: int | None) -> Data
     channels = channels or own_channels
     if size is None or (height <= size[0] and width <= size[1]):
         size = height, width
+    return _resized(data, size, channels)
+
+
+def _resized(data: Dataset, size: Size, channels: int) -> Dataset:
     if (channels, *size) == data.image_shape:
         return data
     from convscope.data.preprocess import conform

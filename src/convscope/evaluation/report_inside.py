@@ -253,8 +253,8 @@ def _shape_html(shape: object) -> str:
 def origin_section(report: ReportInput) -> Section:
     """How to get the same run again: command, recipe, environment, data."""
     lead = (
-        "Everything that decides the result. The same command with the same versions gives the "
-        "same numbers."
+        "Everything that decides the result. The same command, with the same versions on the "
+        "same machine, gives the same numbers."
     )
     command = html_text(report.command, LONG)
     environment = dict(report.environment)

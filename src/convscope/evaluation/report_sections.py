@@ -80,11 +80,12 @@ def hero_html(report: ReportInput) -> str:
     return (
         f'<header class="hero"><h1>{name_html(report.title, 120)}</h1>'
         f'<p class="score"><span class="big">{percent(result.accuracy, 2)}</span> '
-        f'<span class="beside">test accuracy<br>95\xa0% interval {percent(low, 2)} to '
-        f"{percent(high, 2)}<br>n\xa0=\xa0{count(result.n)} images</span></p>"
+        f'<span class="beside">{name_html(result.split)} accuracy<br>'
+        f"95\xa0% interval {percent(low, 2)} to {percent(high, 2)}<br>"
+        f"n\xa0=\xa0{count(result.n)} images</span></p>"
         f'<p class="summary">{summary_html(report)}</p>'
         f'<dl class="figures">{facts}</dl></header>'
-    ).replace("test accuracy", f"{name_html(result.split)} accuracy")
+    )
 
 
 def training_section(report: ReportInput) -> Section | None:

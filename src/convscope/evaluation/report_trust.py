@@ -71,7 +71,7 @@ def mistakes_section(report: ReportInput) -> Section:
         lead = "Here the wrong answers would stand. There is none: every image is right."
         return Section("mistakes", "The worst mistakes", lead, "")
     lead = (
-        "The wrong answers of which the network was most sure, exactly as the files hold them. "
+        "The wrong answers of which the network was most sure, exactly as the data set holds them. "
         "The bars are its probabilities; the true class is marked. Would you have known?"
     )
     cards = [
