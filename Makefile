@@ -6,7 +6,7 @@ SETUP := .venv/.ready
 .PHONY: demo test check fast format clean
 
 demo: $(SETUP)           ## train LeNet-5 on the embedded digits and say where the report lies
-	$(BIN)/convscope train lenet5 --data mnist-sample --set epochs=8
+	$(BIN)/convscope train lenet5-augmented --data mnist-sample
 
 test: $(SETUP)           ## format, lint, types, all tests
 	$(MAKE) --no-print-directory check

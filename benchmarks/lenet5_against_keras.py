@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def timed(words: list[str]) -> tuple[float, float, float]:
-    """Run a program: seconds to its printed test accuracy, seconds to its end, the accuracy in %."""
+    """Run a program: seconds to its printed test accuracy and to its end, the accuracy in %."""
     start = time.monotonic()
     printed, accuracy = 0.0, 0.0
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:

@@ -19,9 +19,10 @@ from convscope.weights import read_header, read_note, read_tensors, write_tensor
 
 MB = 1024 * 1024
 
-# The format by hand: length of the header, header, bytes. Two tensors: 1.0 and −2.0; then 3.
+# The format by hand: the header's length (134 = 56 + 53 + 25), the header, the bytes of two
+# tensors: 1.0 and −2.0; then 3.
 BY_HAND = (
-    b"\x81\x00\x00\x00\x00\x00\x00\x00"
+    b"\x86\x00\x00\x00\x00\x00\x00\x00"
     b'{"w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},'
     b'"n":{"dtype":"I64","shape":[],"data_offsets":[8,16]},'
     b'"__metadata__":{"a":"b"}}'

@@ -34,7 +34,7 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")
     "  convscope train --resume runs/lenet5-mnist-seed0-20261122-101500"
 )
 def train(
-    recipe: Annotated[str, typer.Argument(help="A name of `convscope list recipes`.")] = "lenet5",
+    recipe: Annotated[str, typer.Argument(help="A name of `convscope list recipes`.")] = "lenet5-augmented",
     data: Annotated[
         str | None, typer.Option(help="A name of `convscope list datasets`, or a path.")
     ] = None,

@@ -53,7 +53,7 @@ Listener = Callable[[Event], None]
 
 
 def train(
-    recipe: str | Recipe = "lenet5",
+    recipe: str | Recipe = "lenet5-augmented",
     *,
     data: str | Path | None = None,
     settings: Iterable[str] = (),

@@ -38,12 +38,14 @@ def test_the_loop_is_a_bare_torch_loop(tmp_path: Path, few_digits: Dataset) -> N
     inputs = torch.from_numpy(normalise(few_digits.images, run.document.preprocessing))
     labels = torch.from_numpy(few_digits.labels.copy())
     model = models.build("lenet5", seed=0)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(model.parameters(), lr=0.002, fused=True)
     losses = []
     for epoch in range(2):
         total = 0.0
         for chosen in torch.split(epoch_order(200, 0, epoch), 30):
-            loss = F.cross_entropy(model(inputs[chosen]), labels[chosen])
+            batch = inputs[chosen].to(memory_format=torch.channels_last)
+            loss = F.cross_entropy(model(batch), labels[chosen])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

@@ -1,8 +1,13 @@
-"""How the arithmetic is done: the number of threads."""
+"""How the arithmetic is done: the number of threads, the order of numbers in memory."""
 
 import torch
 
 from convscope.environment import available_cores
+
+MEMORY_FORMATS = {
+    "channels_last": torch.channels_last,
+    "contiguous": torch.contiguous_format,
+}
 
 
 def use_threads(wanted: int) -> int:

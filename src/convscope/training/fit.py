@@ -18,7 +18,7 @@ from convscope.evaluation.metrics import negative_log_likelihood
 from convscope.run import Run, build_model, save_weights, write_metrics
 from convscope.seeds import derive_seed
 from convscope.text import printable
-from convscope.training.compute import use_threads
+from convscope.training.compute import MEMORY_FORMATS, use_threads
 from convscope.training.losses import build_loss
 from convscope.training.recipe import Recipe, recipe_from_json
 from convscope.training.schedule import learning_rate
@@ -124,7 +124,9 @@ class _Loop:
         self.epochs = recipe.epochs_for(self.steps)
         self.chance = label_entropy(train.labels)
         self.loss = build_loss(recipe.loss)
+        self.memory_format = MEMORY_FORMATS[recipe.memory_format]
         model = build_model(run.document, seed=recipe.seed).train()
+        model = model.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.state = TrainingState(model, recipe)
         self.started = time.monotonic()
         self.shown = 0.0
@@ -146,7 +148,8 @@ class _Loop:
         rest = batches(self.images, self.labels, order, recipe.batch_size, start=counters.step)
         for chosen, images, labels in rest:
             images = augment(images, table, chosen, recipe.augmentation, self.preprocessing.fill)
-            self._step(to_input(images, self.preprocessing), labels)
+            inputs = to_input(images, self.preprocessing)
+            self._step(inputs.to(memory_format=self.memory_format), labels)
             yield
 
     def _step(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:

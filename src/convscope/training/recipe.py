@@ -99,6 +99,8 @@ class Recipe(_Part):
         stuck_after: steps after which a loss no better than guessing stops the run; 0 is never.
         keep: which epoch's weights become the model: the best on validation, or the last.
         threads: CPU threads; 0 takes one per core.
+        memory_format: order of the numbers in memory while training; it decides the speed, and
+            the last bits of the result.
     """
 
     name: str
@@ -118,6 +120,7 @@ class Recipe(_Part):
     stuck_after: int = Field(default=500, ge=0)
     keep: Literal["best", "last"] = "best"
     threads: int = Field(default=0, ge=0, le=1024)
+    memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
