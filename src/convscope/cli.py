@@ -34,7 +34,9 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")
     "  convscope train --resume runs/lenet5-mnist-seed0-20261122-101500"
 )
 def train(
-    recipe: Annotated[str, typer.Argument(help="A name of `convscope list recipes`.")] = "lenet5-augmented",
+    recipe: Annotated[
+        str, typer.Argument(help="A name of `convscope list recipes`.")
+    ] = "lenet5-augmented",
     data: Annotated[
         str | None, typer.Option(help="A name of `convscope list datasets`, or a path.")
     ] = None,
@@ -57,13 +59,19 @@ def train(
 ) -> None:
     """Train a network, evaluate it on the test set, write the report."""
     from convscope import pipeline
-    from convscope.printing import TrainingListener, print_json
+    from convscope.errors import InputError
+    from convscope.printing import Listener, print_json
 
+    if resume and (data or settings or out or skip_bad or seed is not None):
+        raise InputError(
+            "--resume goes on with a run as it was begun: leave out --data, --set, --seed, --out "
+            "and --skip-bad, or start a new run"
+        )
     chosen = {"data": data, "settings": settings or [], "seed": seed}
     if print_recipe:
         print_json(pipeline.resolve(recipe, **chosen).model_dump(mode="json"))  # type: ignore[arg-type]
         return
-    with TrainingListener(as_json=as_json) as listen:
+    with Listener(as_json=as_json) as listen:
         if resume:
             run = pipeline.resume(resume, listen=listen)
         else:
@@ -88,9 +96,10 @@ def evaluate(
 ) -> None:
     """Measure a trained run on test images; write results and report into the run."""
     from convscope import pipeline
-    from convscope.printing import print_evaluation, print_json
+    from convscope.printing import Listener, print_evaluation, print_json
 
-    result = pipeline.evaluate(run, data=data, robustness=robustness)
+    with Listener(as_json=True) as listen:
+        result = pipeline.evaluate(run, data=data, robustness=robustness, listen=listen)
     if as_json:
         print_json(result.to_json())
     else:
@@ -163,10 +172,12 @@ def check(
     """Look at data before training: classes, counts, sizes, bad files, duplicates."""
     from convscope.checking import check as check_data
     from convscope.printing import print_inspection, print_json
-    from convscope.terminal import counting
+    from convscope.terminal import Display
 
-    with counting("images") as progress:
-        found = check_data(data, preview=preview, progress=progress)
+    with Display() as display:
+        found = check_data(
+            data, preview=preview, progress=lambda done, total: display.work("images", done, total)
+        )
     if as_json:
         print_json(found.to_json())
     else:
@@ -254,9 +265,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
         print(
-            "error: out of memory: try --set batch_size=32, or smaller or fewer images",
+            "error: out of memory: take smaller batches (--set batch_size=32), smaller or fewer "
+            "images, or a smaller network",
             file=sys.stderr,
         )
         sys.exit(1)

@@ -5,8 +5,7 @@
 
 import shlex
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from convscope.data.split import stratified
 from convscope.environment import describe_environment, peak_memory_bytes
 from convscope.errors import InputError
 from convscope.evaluation.results import Evaluation
+from convscope.events import Listener, Stage, counting, ignore
 from convscope.recipes import recipe as recipe_by_name
 from convscope.reporting import evaluate_run
 from convscope.run import (
@@ -39,17 +39,6 @@ from convscope.training.inputs import plan_preprocessing
 from convscope.training.recipe import Recipe, override, recipe_from_json
 from convscope.training.signals import StopRequest
 from convscope.version import __version__
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A line for the reader: what begins now, or what was found."""
-
-    text: str
-
-
-Event = Stage | Progress | Evaluation
-Listener = Callable[[Event], None]
 
 
 def train(
@@ -82,14 +71,20 @@ def train(
         TrainingError: the loss is not finite, runs away or stays at guessing.
         Interrupted: Ctrl-C or SIGTERM; `resume` goes on.
     """
-    settings = list(settings)
+    settings, tell = list(settings), listen or ignore
     chosen = resolve(recipe, data=data, settings=settings, seed=seed)
     path = _new_directory(out, chosen)
     _, height, width = _input_shape(chosen)
-    splits = load(chosen.data, size=(height, width), seed=chosen.seed, skip_bad=skip_bad)
+    splits = load(
+        chosen.data,
+        size=(height, width),
+        seed=chosen.seed,
+        skip_bad=skip_bad,
+        progress=counting(tell, "loading"),
+    )
     command = _command(chosen, settings, skip_bad)
     run = _start(_fit_to_data(chosen, splits.train), splits, path, skip_bad, command)
-    return _train(run, splits, listen or _ignore)
+    return _train(run, splits, tell)
 
 
 def resume(run: str | Path | Run, *, listen: Listener | None = None) -> Run:
@@ -101,11 +96,11 @@ def resume(run: str | Path | Run, *, listen: Listener | None = None) -> Run:
         InputError: there is no run, or its data are not what they were.
     """
     run = open_run(run)
-    tell = listen or _ignore
+    tell = listen or ignore
     if run.document.status == "complete":
         tell(Stage(f"{printable(run.path)} is complete: there is nothing to resume"))
         return run
-    splits = load_data(run)
+    splits = load_data(run, tell)
     if splits.train.provenance.get("sha256") != run.document.data.provenance.get("sha256"):
         raise InputError(
             f"the data at {printable(run.document.data.source)} have changed since the run began: "
@@ -130,15 +125,20 @@ def evaluate(
         InputError: no such run or data, or classes that the model does not know.
     """
     run = open_run(run)
+    tell = listen or ignore
     use_threads(recipe_from_json(run.document.recipe).threads)
     if data is None:
-        test = load_data(run).test
+        test = load_data(run, tell).test
     else:
         wanted = run.document.preprocessing
         test = load_test(
-            data, size=wanted.size, channels=wanted.channels, classes=run.document.classes
+            data,
+            size=wanted.size,
+            channels=wanted.channels,
+            classes=run.document.classes,
+            progress=counting(tell, "loading"),
         )
-    return evaluate_run(run, test, write=data is None, robust=robustness, listen=listen or _ignore)
+    return evaluate_run(run, test, write=data is None, robust=robustness, listen=tell)
 
 
 def resolve(
@@ -158,7 +158,7 @@ def resolve(
     return override(recipe_from_json(chosen.model_dump(mode="json") | changes), settings)
 
 
-def load_data(run: Run) -> Splits:
+def load_data(run: Run, listen: Listener = ignore) -> Splits:
     """The data a run was trained on, split as it was then."""
     reference, wanted = run.document.data, run.document.preprocessing
     return load(
@@ -168,6 +168,7 @@ def load_data(run: Run) -> Splits:
         seed=reference.seed,
         test_files=read_split(run),
         skip_bad=reference.skip_bad,
+        progress=counting(listen, "loading"),
     )
 
 
@@ -272,7 +273,3 @@ def _summary(run: Run, train: Dataset, validation: Dataset | None, test: Dataset
         f"{held_out}, {len(test):,} to test; {len(train.classes)} classes, "
         f"input {channels}×{height}×{width}"
     )
-
-
-def _ignore(event: Event) -> None:
-    del event

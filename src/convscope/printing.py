@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convscope.terminal import TrainingDisplay
+from convscope.terminal import Display
 from convscope.text import printable
 
 if TYPE_CHECKING:
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from convscope.data.inspection import Inspection
     from convscope.environment import Diagnosis
     from convscope.evaluation.results import Evaluation
+    from convscope.events import Event
     from convscope.listing import Entry
     from convscope.model_summary import Anatomy
-    from convscope.pipeline import Event
     from convscope.prediction import Prediction
     from convscope.run import Run
 
@@ -26,28 +26,30 @@ def print_json(document: object) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False), flush=True)
 
 
-class TrainingListener:
-    """Shows a training as it goes; the accuracy goes to standard output once it is known."""
+class Listener:
+    """Shows work as it goes; the accuracy goes to standard output once it is known."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.display = TrainingDisplay()
+        self.display = Display()
         self.accuracy: float | None = None
 
-    def __enter__(self) -> "TrainingListener":
+    def __enter__(self) -> "Listener":
         return self
 
     def __exit__(self, *error: object) -> None:
         self.display.clear()
 
     def __call__(self, event: "Event") -> None:
-        from convscope.pipeline import Stage
+        from convscope.events import Stage, Work
         from convscope.training.fit import Progress
 
         if isinstance(event, Stage):
             self.display.line(event.text)
         elif isinstance(event, Progress):
             self.display.row(event)
+        elif isinstance(event, Work):
+            self.display.work(event.label, event.done, event.total)
         else:
             self.display.clear()
             self.accuracy = event.accuracy

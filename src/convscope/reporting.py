@@ -1,7 +1,6 @@
 """Evaluate a run on test images, and leave results, report, figures and tables in it."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from convscope.evaluation.report_input import FeatureMaps, ReportInput
 from convscope.evaluation.results import Evaluation
 from convscope.evaluation.robustness import robustness, stratified_indices
 from convscope.evaluation.tables import write_tables
+from convscope.events import Listener, counting
 from convscope.explain.activations import feature_maps
 from convscope.explain.filters import first_filters
 from convscope.files import write_atomically
@@ -35,7 +35,7 @@ def evaluate_run(
     *,
     write: bool,
     robust: bool,
-    listen: Callable[[Evaluation], None],
+    listen: Listener,
 ) -> Evaluation:
     """Measure the run's model on `test`; `listen` hears the accuracy before the curves are drawn.
 
@@ -44,7 +44,8 @@ def evaluate_run(
         test: images with classes of the run, matched by name.
         write: whether results and report go into the run directory.
         robust: whether robustness curves are measured.
-        listen: called once, with everything but the curves.
+        listen: called with the evaluation before its curves are measured, and with the progress
+            of those.
 
     Raises:
         InputError: classes that the run does not know, images of another shape, broken weights.
@@ -67,7 +68,13 @@ def evaluate_run(
     )
     listen(evaluation)
     if robust:
-        curves = robustness(model, test.images, test.labels, preprocessing)
+        curves = robustness(
+            model,
+            test.images,
+            test.labels,
+            preprocessing,
+            progress=counting(listen, "robustness curves"),
+        )
         evaluation = replace(evaluation, robustness=curves)
     if write:
         write_report(run, model, test, evaluation)
@@ -109,7 +116,10 @@ def write_report(run: Run, model: nn.Module, test: Dataset, evaluation: Evaluati
     report = _report_input(run, model, test, evaluation)
     write_atomically(run.path / "report.html", render_html(report).encode())
     write_tables(report, _own_directory(run.path / "tables"))
-    write_figures(report, _own_directory(run.path / "figures"))
+    figures = _own_directory(run.path / "figures")
+    written = write_figures(report, figures)
+    for stale in set(figures.glob("*.png")) - set(written):  # of an evaluation before this one
+        stale.unlink()
 
 
 def _own_directory(path: Path) -> Path:

@@ -2,8 +2,6 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -12,18 +10,24 @@ if TYPE_CHECKING:
     from convscope.training.fit import Progress
 
 PLAIN_SECONDS = 10.0
+PATIENCE_SECONDS = 1.0
 
 
-class TrainingDisplay:
-    """The rows of `fit` for a reader. Use it as a context: leaving it clears the bar."""
+class Display:
+    """One piece of work at a time, with the time left. Leaving the context clears the bar.
+
+    Work that is done within a second is not shown at all; where the output is no terminal,
+    a line comes every ten seconds.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
         self.plain = not self.stream.isatty()
         self.bar: Bar | None = None
-        self.shown = time.monotonic()
+        self.label = ""
+        self.started = self.shown = time.monotonic()
 
-    def __enter__(self) -> "TrainingDisplay":
+    def __enter__(self) -> "Display":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -37,35 +41,50 @@ class TrainingDisplay:
             print(text, file=self.stream, flush=True)
 
     def row(self, row: "Progress") -> None:
-        """One row of progress."""
+        """One row of progress of a training."""
         if row.finished:
             self.line(epoch_line(row.finished, row.epochs))
+        done, total = (row.epoch - 1) * row.steps + row.step, row.epochs * row.steps
+        facts = f"{row.images_per_second:,.0f} images/s  loss {row.loss:.4f}"
+        self.work("training", done, total, facts=facts, seconds_left=row.seconds_left)
+
+    def work(
+        self,
+        label: str,
+        done: int,
+        total: int,
+        *,
+        facts: str = "",
+        seconds_left: float | None = None,
+    ) -> None:
+        """`done` of `total` of the work called `label`."""
+        now = time.monotonic()
+        if label != self.label:
+            self.clear()
+            self.label, self.started, self.shown = label, now, now
+        if seconds_left is None:
+            seconds_left = (now - self.started) / max(done, 1) * (total - done)
+        facts = f"{facts}  {clock(seconds_left)} left".strip()
         if self.plain:
-            self._plain(row)
-        else:
-            self._bar(row)
+            if now - self.shown >= PLAIN_SECONDS:
+                self.shown = now
+                self.line(f"  {label} {done:,}/{total:,}: {facts}")
+        elif self.bar is not None or now - self.started + seconds_left > PATIENCE_SECONDS:
+            self._draw(done, total, facts)
 
     def clear(self) -> None:
         """Take the bar away."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+        self.label = ""
 
-    def _plain(self, row: "Progress") -> None:
-        now = time.monotonic()
-        if not row.finished and now - self.shown >= PLAIN_SECONDS:
-            self.shown = now
-            self.line(
-                f"  epoch {row.epoch}/{row.epochs}, step {row.step}/{row.steps}: {facts(row)}"
-            )
-
-    def _bar(self, row: "Progress") -> None:
-        done, total = (row.epoch - 1) * row.steps + row.step, row.epochs * row.steps
+    def _draw(self, done: int, total: int, facts: str) -> None:
         if self.bar is None:
             self.bar = _make_bar(self.stream)
-            self.bar.add_task("", total=total, facts="")
+            self.bar.add_task(self.label, total=total, facts="")
             self.bar.start()
-        self.bar.update(self.bar.task_ids[0], completed=done, facts=facts(row))
+        self.bar.update(self.bar.task_ids[0], completed=done, total=total, facts=facts)
 
 
 def epoch_line(row: dict[str, Any], epochs: int) -> str:
@@ -80,46 +99,26 @@ def epoch_line(row: dict[str, Any], epochs: int) -> str:
     return text
 
 
-def facts(row: "Progress") -> str:
-    """Speed, loss and the time left."""
-    minutes, seconds = divmod(int(row.seconds_left + 0.5), 60)
-    return (
-        f"{row.images_per_second:,.0f} images/s  loss {row.loss:.4f}  {minutes}:{seconds:02} left"
-    )
+def clock(seconds: float) -> str:
+    """A duration as people read it.
+
+    >>> clock(59.7), clock(3700)
+    ('1:00', '1:01:40')
+    """
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _make_bar(stream: TextIO) -> "Bar":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-    console = Console(file=stream)
     return Progress(
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=28),
         TaskProgressColumn(),
         TextColumn("{task.fields[facts]}", markup=False),
-        console=console,
+        console=Console(file=stream),
         transient=True,
     )
-
-
-@contextmanager
-def counting(
-    label: str, stream: TextIO | None = None
-) -> Iterator[Callable[[int, int], None] | None]:
-    """A context that gives `advance(done, total)`: a bar on a terminal, None elsewhere."""
-    target = stream or sys.stderr
-    if not target.isatty():
-        yield None
-        return
-    from rich import progress as bars
-    from rich.console import Console
-
-    columns = (
-        bars.TextColumn(label, markup=False),
-        bars.BarColumn(28),
-        bars.MofNCompleteColumn(),
-        bars.TimeRemainingColumn(),
-    )
-    with bars.Progress(*columns, console=Console(file=target), transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -76,13 +76,12 @@ def test_it_rises_to_the_peak_and_then_falls(
     found = rates(Schedule.model_validate(fields), steps, peak=0.1)
     rising = math.ceil(warmup * steps)
     tiny = 1e-12
-    assert all(a <= b + tiny for a, b in pairwise(found[: rising + 1]))
+    assert all(a <= b + tiny for a, b in pairwise(found[:rising]))
     assert all(a >= b - tiny for a, b in pairwise(found[rising:]))
     assert max(found) <= 0.1 + tiny
-    assert min(found) >= -tiny
+    assert min(found[rising:], default=0.1) >= 0.1 * final - tiny
     if kind == "one-cycle":
         assert found[0] == pytest.approx(0.1 * start if rising else 0.1, abs=tiny)
-    assert found[-1] >= 0.1 * min(start, final) - tiny or kind == "cosine"
 
 
 @given(kinds, shares, shares, st.integers(200, 2000))

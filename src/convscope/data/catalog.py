@@ -64,7 +64,14 @@ def load(
     return Splits(train=splits["train"], test=splits["test"], validation=splits.get("validation"))
 
 
-def load_test(data: str | Path, *, size: Size, channels: int, classes: Sequence[str]) -> Dataset:
+def load_test(
+    data: str | Path,
+    *,
+    size: Size,
+    channels: int,
+    classes: Sequence[str],
+    progress: Progress | None = None,
+) -> Dataset:
     """Images to test a trained network on: the data's test set, or all of them without one.
 
     Args:
@@ -72,11 +79,12 @@ def load_test(data: str | Path, *, size: Size, channels: int, classes: Sequence[
         size: height and width that the network's preprocessing takes; others are resized.
         channels: 1 or 3, likewise.
         classes: those of the network; folders are bound to them by name, and one may be missing.
+        progress: as for `load`.
 
     Raises:
         InputError: as `load` does, and for classes that the network does not know.
     """
-    splits = _read(data, size, channels, skip_bad=False, progress=None, classes=classes)
+    splits = _read(data, size, channels, False, progress, classes)
     test = splits["test"] if "test" in splits else replace(splits["train"], split="test")
     return _resized(test, size, channels)
 
