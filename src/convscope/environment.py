@@ -103,6 +103,9 @@ def cpu_features() -> tuple[str, ...]:
 
 def peak_memory_bytes() -> int | None:
     """The most resident memory that this process has had; None where the system does not tell."""
+    for line in _lines("/proc/self/status"):
+        if line.startswith("VmHWM:"):  # getrusage would count the process that forked this one, too
+            return int(line.split()[1]) * 1024
     try:
         import resource
     except ImportError:  # Windows
@@ -112,8 +115,12 @@ def peak_memory_bytes() -> int | None:
 
 
 def _cpuinfo() -> list[str]:
+    return _lines("/proc/cpuinfo")
+
+
+def _lines(path: str) -> list[str]:
     try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
 

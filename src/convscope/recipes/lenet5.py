@@ -63,7 +63,7 @@ def lenet5_1998() -> Recipe:
         inputs=Inputs(normalisation="lenet5-1998"),
         epochs=10,
         batch_size=32,
-        optimizer=Optimizer(kind="sgd", lr=0.01, momentum=0.9),
+        optimizer=Optimizer(kind="sgd", lr=0.003, momentum=0.9),
         schedule=Schedule(kind="one-cycle", warmup=0.1),
         loss=Loss(kind="map", j=1.0),
         validation=0.05,
