@@ -2,18 +2,24 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from conftest import small_recipe, start_run
 from convscope.cli import main
-from convscope.data.dataset import Splits
+from convscope.data.dataset import Dataset, Splits
+from convscope.errors import InputError
+from convscope.training.fit import fit
 
 TINY = ["--set", "epochs=2", "--set", "min_steps=0", "--set", "batch_size=32"]
 
@@ -33,6 +39,26 @@ def convscope(
     )
     text = (done.stdout.decode(), done.stderr.decode())
     return subprocess.CompletedProcess(done.args, done.returncode, *text)
+
+
+Inside = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def inside(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Inside:
+    """Run the command line in this process: exit code, standard output, standard error."""
+
+    def run(*words: str | Path) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["convscope", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -138,18 +164,10 @@ def test_predict_reports_bad_pictures_and_goes_on(
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    words: list[str],
-    text: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    words: list[str], text: str, inside: Inside, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["convscope", *words])
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    out, err = capsys.readouterr()
-    assert exit_.value.code == 2, err
+    code, out, err = inside(*words)
+    assert code == 2, err
     assert out == ""
     assert err.startswith("error: ")
     assert text in err
@@ -162,46 +180,87 @@ def test_an_unknown_verb_and_option_exit_with_2(tmp_path: Path) -> None:
     assert convscope("train", "--sede", "1", cwd=tmp_path).returncode == 2
 
 
-def test_out_is_never_overwritten(trained: Path, pictures: Path) -> None:
+def test_out_is_never_overwritten(trained: Path, pictures: Path, inside: Inside) -> None:
     before = (trained / "run.json").read_bytes()
-    done = convscope("train", "--data", pictures, "--out", trained)
-    assert done.returncode == 2
-    assert "is not empty: give another --out" in done.stderr
+    code, _, err = inside("train", "--data", pictures, "--out", trained)
+    assert code == 2
+    assert "is not empty: give another --out" in err
     assert (trained / "run.json").read_bytes() == before
 
 
-def test_resume_of_a_complete_run_changes_nothing(trained: Path) -> None:
+def test_resume_of_a_complete_run_changes_nothing(trained: Path, inside: Inside) -> None:
     before = (trained / "weights.safetensors").stat().st_mtime_ns
-    done = convscope("train", "--resume", trained)
-    assert done.returncode == 0
-    assert "there is nothing to resume" in done.stderr
+    code, _, err = inside("train", "--resume", trained)
+    assert code == 0
+    assert "there is nothing to resume" in err
     assert (trained / "weights.safetensors").stat().st_mtime_ns == before
 
 
-def test_print_recipe_round_trips(tmp_path: Path) -> None:
-    done = convscope(
-        "train", "lenet5", "--print-recipe", "--set", "optimizer.lr=0.004", cwd=tmp_path
-    )
-    recipe = json.loads(done.stdout)
-    assert recipe["optimizer"]["lr"] == 0.004
+def test_resume_takes_no_other_options(trained: Path, inside: Inside) -> None:
+    code, _, err = inside("train", "--resume", trained, "--seed", "1")
+    assert code == 2
+    assert "leave out --data, --set, --seed" in err
+
+
+def test_print_recipe_shows_the_change_and_makes_nothing(inside: Inside, tmp_path: Path) -> None:
+    _, out, _ = inside("train", "lenet5", "--print-recipe", "--set", "optimizer.lr=0.004")
+    assert json.loads(out)["optimizer"]["lr"] == 0.004
     assert list(tmp_path.iterdir()) == []
 
 
-def test_anatomy_of_the_paper() -> None:
-    found = json.loads(convscope("anatomy", "lenet5-1998", "--json").stdout)
+def test_anatomy_of_the_paper(inside: Inside) -> None:
+    found = json.loads(inside("anatomy", "lenet5-1998", "--json")[1])
     assert (found["parameters"], found["connections"]) == (60_000, 340_908)
-    text = convscope("anatomy", "lenet5-1998").stdout
+    _, text, _ = inside("anatomy", "lenet5-1998")
     assert "340,908" in text
     assert "which maps each map of c3 sees" in text
 
 
 @pytest.mark.parametrize("what", ["models", "recipes", "datasets"])
-def test_list_names_each_with_a_line(what: str) -> None:
-    entries = json.loads(convscope("list", what, "--json").stdout)
+def test_list_names_each_with_a_line(what: str, inside: Inside) -> None:
+    entries = json.loads(inside("list", what, "--json")[1])
     assert len(entries) >= 3
     assert all(entry["name"] and len(entry["summary"]) > 10 for entry in entries)
-    lines = convscope("list", what).stdout.splitlines()
+    lines = inside("list", what)[1].splitlines()
     assert [line.split()[0] for line in lines] == [entry["name"] for entry in entries]
+
+
+def test_out_of_memory_says_what_to_change(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The allocation is real: no machine has 16 petabytes."""
+    monkeypatch.setattr("convscope.pipeline.train", lambda *_, **__: torch.empty(2**52))
+    code, _, err = inside("train")
+    assert code == 1
+    assert "out of memory: take smaller batches (--set batch_size=32)" in err
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")
+def test_a_full_disk_is_said_and_the_last_checkpoint_stays(
+    tmp_path: Path, few_digits: Dataset
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", str(disk)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a tmpfs here: {mounted.stderr.decode()}")
+    try:
+        run = start_run(disk / "run", small_recipe(), few_digits)
+        first = fit(run, few_digits, checkpoint_seconds=0.0)
+        next(first)
+        saved = run.checkpoint.read_bytes()
+        (disk / "ballast").write_bytes(b"x" * (shutil.disk_usage(disk).free - 4096))
+        with pytest.raises(InputError, match=r"no space left on the disk for .* --resume") as error:
+            list(first)
+        assert error.value.exit_code == 2
+        assert run.checkpoint.read_bytes() == saved
+        (disk / "ballast").unlink()
+        list(fit(run, few_digits, resume=True))
+        assert run.weights.exists()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_check_finds_what_is_wrong(pictures: Path, tmp_path: Path) -> None:
@@ -219,13 +278,12 @@ def test_check_finds_what_is_wrong(pictures: Path, tmp_path: Path) -> None:
         assert sheet.width > 100
 
 
-def test_compare_and_doctor(trained: Path) -> None:
-    done = convscope("compare", trained, trained, "--json")
-    found = json.loads(done.stdout)
+def test_compare_and_doctor(trained: Path, inside: Inside) -> None:
+    found = json.loads(inside("compare", trained, trained, "--json")[1])
     assert found["differing"] == []
     assert found["runs"][1]["p_value"] == 1.0
-    assert convscope("doctor").returncode == 0
-    assert json.loads(convscope("doctor", "--json").stdout)["healthy"] is True
+    assert inside("doctor")[0] == 0
+    assert json.loads(inside("doctor", "--json")[1])["healthy"] is True
 
 
 @pytest.mark.parametrize(
@@ -252,8 +310,8 @@ def test_a_signal_saves_and_resume_goes_on(
     assert (tmp_path / "run" / "checkpoint.safetensors").exists()
 
 
-def test_help_has_examples() -> None:
+def test_help_has_examples(inside: Inside) -> None:
     for verb in ("train", "evaluate", "predict", "anatomy", "check", "list", "compare", "doctor"):
-        done = convscope(verb, "--help")
-        assert done.returncode == 0
-        assert "convscope " + verb in done.stdout, verb
+        code, out, _ = inside(verb, "--help")
+        assert code == 0
+        assert "convscope " + verb in out, verb

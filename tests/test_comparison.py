@@ -195,10 +195,9 @@ def test_a_hostile_run_is_inert_where_it_is_shown(
     """`compare` reads the run directories of strangers and never builds their models."""
     for number, name in enumerate(NAMES):
         recipe = {name: name, "inner": {name: number}}
-        run = make_run(f"{number}", recipe=recipe, training={"seconds": name})
+        run = make_run(f"{number}", recipe=recipe)
         run = run.with_changes(model=ModelReference(name=name))
         found = compare([make_run(f"{number}-plain"), run])
-        assert found.runs[1].seconds is None
         print_comparison(found)
         shown = capsys.readouterr().out
         assert shown.replace("\n", "").isprintable(), repr(name)

@@ -265,6 +265,11 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        from convscope.text import printable
+
+        print(f"error: {printable(error)}: check the path and the rights to it", file=sys.stderr)
+        sys.exit(2)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
             raise

@@ -7,6 +7,8 @@ prints it on one line, without a traceback; from Python they are ordinary except
 import difflib
 from collections.abc import Iterable
 
+from convscope.text import printable
+
 
 class ConvscopeError(Exception):
     """The work could not be finished. Ends the command line with exit code 1."""
@@ -41,4 +43,4 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> InputError:
     names = sorted(valid)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" did you mean '{near[0]}'?" if near else ""
-    return InputError(f"unknown {kind} '{name}':{hint} Valid: {', '.join(names)}")
+    return InputError(f"unknown {kind} '{printable(name)}':{hint} Valid: {', '.join(names)}")

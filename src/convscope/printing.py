@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convscope.documents import to_json_bytes
 from convscope.terminal import Display
 from convscope.text import printable
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def print_json(document: object) -> None:
     """One JSON document on standard output."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False), flush=True)
+    print(to_json_bytes(document).decode(), end="", flush=True)
 
 
 class Listener:
@@ -179,7 +180,7 @@ def print_comparison(found: "Comparison") -> None:
         rows.append(
             [
                 printable(run.path, 60),
-                run.model,
+                printable(run.model, 30),
                 f"{run.accuracy:.2%}",
                 f"{low:.2%}–{high:.2%}",
                 f"{run.loss:.4f}",

@@ -12,6 +12,7 @@ A run is rebuilt from JSON and safetensors alone: nothing in it is ever executed
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ class RunDocument(BaseModel):
     recipe: dict[str, Any]
     data: DataReference
     environment: dict[str, Any] = Field(default_factory=dict)
-    training: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, int | float | None] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def open_run(path: str | Path | Run) -> Run:
         return path
     path = Path(path)
     shown = printable(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # Path.is_dir raises where a name is too long
         raise InputError(f"{shown} is no run directory: `convscope train` makes one under runs/")
     if not (path / "run.json").exists():
         raise InputError(f"{shown} holds no run.json: give the directory that `train` printed")
@@ -121,7 +122,7 @@ def open_run(path: str | Path | Run) -> Run:
         return Run(path, RunDocument.model_validate(document))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        where = ".".join(str(key) for key in problem["loc"])
+        where = ".".join(str(key) for key in problem["loc"]) or "the whole"
         raise InputError(
             f"{shown}/run.json is damaged: {printable(where)}: {printable(problem['msg'])}"
         ) from None
@@ -159,6 +160,11 @@ def build_model(document: RunDocument, seed: int = 0) -> nn.Module:
         raise InputError(
             f"the run's preprocessing gives {_by(given)} pixels, "
             f"but its model takes {_by(wanted)}: run.json was changed by hand?"
+        )
+    if model.classes != len(document.classes):
+        raise InputError(
+            f"the run has {len(document.classes)} classes, but its model scores {model.classes}: "
+            "run.json was changed by hand?"
         )
     return model
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from convscope.errors import InputError
 from convscope.recipes import RECIPES, recipe
+from convscope.text import printable
 from convscope.training.recipe import (
     Inputs,
     Loss,
@@ -64,7 +65,7 @@ def test_a_recipe_is_frozen() -> None:
         ("optimizer.lr=0.004", "optimizer.lr", 0.004),
         ("optimizer.lr=4e-3", "optimizer.lr", 0.004),
         (" epochs =3", "epochs", 3),
-        ("epochs=100000", "epochs", 100_000),
+        ("epochs=10000", "epochs", 10_000),
         ("seed=9223372036854775807", "seed", 2**63 - 1),
         ("keep=last", "keep", "last"),
         ('keep="last"', "keep", "last"),
@@ -126,7 +127,7 @@ ERRORS = [
     ("epochs=ten", "epochs: input should be a valid integer, unable to parse string as an inte"),
     ("epochs=2.5", "epochs: input should be a valid integer, got a number with a fractional pa"),
     ("epochs=0", "epochs: input should be greater than or equal to 1 (received 0)"),
-    ("epochs=100001", "epochs: input should be less than or equal to 100000 (received 100001)"),
+    ("epochs=10001", "epochs: input should be less than or equal to 10000 (received 10001)"),
     ("epochs=[1]", "epochs: input should be a valid integer (received [1])"),
     ("epochs=null", "epochs: input should be a valid integer (received None)"),
     ("batch_size=0", "batch_size: input should be greater than or equal to 1 (received 0)"),
@@ -159,7 +160,7 @@ def test_what_cannot_be_is_answered_with_what_can(assignment: str, reason: str) 
     with pytest.raises(InputError, match=re.escape(reason)) as caught:
         override(BASE, [assignment])
     message = str(caught.value)
-    assert message.isprintable()
+    assert message == printable(message, 2000)
     assert len(message) < 700
 
 
@@ -227,5 +228,5 @@ def test_any_assignment_gives_a_recipe_that_can_be_saved_or_an_input_error(
         text = json.dumps(changed.model_dump(mode="json"), allow_nan=False)
         assert recipe_from_json(json.loads(text)) == changed
         return
-    assert message.isprintable()
+    assert message == printable(message, 2000)
     assert len(message) < 1500

@@ -4,19 +4,23 @@ A recipe is data. `convscope train NAME --set optimizer.lr=0.004` changes one fi
 recipe is saved in the run, and the same recipe with the same data gives the same bytes.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from convscope.data.augment import Augmentation
+from convscope.documents import parse_json
 from convscope.errors import InputError, unknown_name
 from convscope.text import printable
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+MAX_LEVELS = 20
 
 
 class _Part(BaseModel):
@@ -51,7 +55,7 @@ class Optimizer(_Part):
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     nesterov: bool = False
     weight_decay: NotNegative = 0.0
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     epsilon: Positive = 1e-8
 
     @model_validator(mode="after")
@@ -65,7 +69,7 @@ class Schedule(_Part):
     """How the learning rate moves from step to step; see `training/schedule.py`.
 
     `warmup` is the rising share of a one-cycle or cosine schedule; `milestones` (in epochs) and
-    `factor` belong to `step`; `final` is the last learning rate as a share of the peak.
+    `factor` belong to `step`; `final` is where the rate goes to in the end, a share of the peak.
     """
 
     kind: Literal["constant", "step", "one-cycle", "cosine"] = "constant"
@@ -96,7 +100,8 @@ class Recipe(_Part):
         averaging: decay per step of an exponential moving average of the weights, which is then
             what is validated and saved; 0 is none.
         patience: epochs without a better validation accuracy before training stops; 0 is never.
-        stuck_after: steps after which a loss no better than guessing stops the run; 0 is never.
+        stuck_after: steps after which a loss no better than guessing stops the run, 50 or more; 0
+            is never.
         keep: which epoch's weights become the model: the best on validation, or the last.
         threads: CPU threads; 0 takes one per core.
         memory_format: order of the numbers in memory while training; it decides the speed, and
@@ -107,7 +112,7 @@ class Recipe(_Part):
     model: ModelChoice
     data: str = "mnist-sample"
     inputs: Inputs = Inputs()
-    epochs: int = Field(default=10, ge=1, le=100_000)
+    epochs: int = Field(default=10, ge=1, le=10_000)
     min_steps: int = Field(default=0, ge=0, le=100_000_000)
     batch_size: int = Field(default=128, ge=1, le=1_000_000)
     optimizer: Optimizer = Optimizer()
@@ -122,6 +127,14 @@ class Recipe(_Part):
     threads: int = Field(default=0, ge=0, le=1024)
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _stuck_after_is_a_window(self) -> "Recipe":
+        if 0 < self.stuck_after < 50:
+            raise ValueError(
+                "stuck_after is 0, or at least 50, the steps the mean loss is taken of"
+            )
+        return self
 
     @model_validator(mode="after")
     def _validation_is_needed(self) -> "Recipe":
@@ -166,12 +179,16 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text.encode("utf-8", "surrogatepass"), "the value")
+    except InputError:
         return text
 
 
 def _assign(document: dict[str, Any], keys: list[str], value: Any, path: str) -> None:
+    if len(keys) > MAX_LEVELS:
+        raise InputError(
+            f"recipe field '{printable(path)}': allowed are {MAX_LEVELS} levels at most"
+        )
     *parents, last = keys
     above = ""
     free = False
@@ -183,7 +200,9 @@ def _assign(document: dict[str, Any], keys: list[str], value: Any, path: str) ->
         document, above = document[key], f"{above}{key}."
         free = free or key == "arguments"
         if not isinstance(document, dict):
-            raise InputError(f"recipe field '{printable(path)}': '{key}' has no fields of its own")
+            raise InputError(
+                f"recipe field '{printable(path)}': '{printable(key)}' has no fields of its own"
+            )
     if not free and last not in document:
         raise unknown_name("recipe field", printable(path), _names(document, above))
     document[last] = value
