@@ -66,7 +66,9 @@ def log_probabilities(
         for start in range(0, len(images), batch_size):
             # A copy, since a data set's pixels are read-only and torch has no such tensors.
             pixels = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
-            scores = model(to_input(pixels, preprocessing))
+            inputs = to_input(pixels, preprocessing)
+            # Convolution and pooling are faster in this order, by a quarter for LeNet-5.
+            scores = model(inputs.to(memory_format=torch.channels_last))
             if scores.ndim != 2 or len(scores) != len(pixels):
                 raise InputError(
                     f"the model gives {tuple(scores.shape)} for {len(pixels)} images; allowed: "

@@ -166,15 +166,16 @@ class Pool(Spec, tag="pool"):
 
 
 def activate_and_pool(x: Tensor, activation: nn.Module, pool: nn.Module) -> Tensor:
-    """`pool(activation(x))`, pooling first in training where that gives the same.
+    """`pool(activation(x))`, pooling first where that gives the same and nobody looks.
 
     Max and min pooling commute with a monotone activation, so activating after pooling gives the
     same values on a fraction of the work, and the same gradients except where two inputs of a
-    window differ but their activations round to one number. In evaluation the published order
-    is kept, so that hooks see the network's own layers.
+    window differ but their activations round to one number. A hook in evaluation gets the
+    published order, and so sees the network's own layers.
     """
     commute = isinstance(activation, Activate) and activation.monotone
-    if commute and pool.training and getattr(pool, "keeps_order", False):
+    watched = bool(activation._forward_hooks or pool._forward_hooks) and not pool.training
+    if commute and not watched and getattr(pool, "keeps_order", False):
         first, second = pool, activation
     else:
         first, second = activation, pool

@@ -11,9 +11,9 @@ def lenet5() -> Recipe:
         model=ModelChoice(name="lenet5"),
         epochs=2,
         min_steps=600,
-        batch_size=128,
-        optimizer=Optimizer(kind="adam", lr=0.005),
-        schedule=Schedule(kind="one-cycle", warmup=0.3, start=0.04, final=0.0),
+        batch_size=160,
+        optimizer=Optimizer(kind="adam", lr=0.008),
+        schedule=Schedule(kind="one-cycle", warmup=0.2, start=0.04, final=0.0),
         validation=0.05,
         keep="last",
     )

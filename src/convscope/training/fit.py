@@ -157,7 +157,7 @@ class _Loop:
         done = counters.epoch * self.steps + counters.step
         # Dropout and stochastic pooling draw from torch's generator: the same draws for the
         # same step, whether or not the run was interrupted before it.
-        torch.manual_seed(derive_seed(recipe.seed, "step", done))
+        torch.default_generator.manual_seed(derive_seed(recipe.seed, "step", done))
         lr = learning_rate(
             recipe.schedule, recipe.optimizer.lr, done, self.epochs * self.steps, self.steps
         )
@@ -165,7 +165,7 @@ class _Loop:
             group["lr"] = lr
         scores = self.state.model(inputs)
         loss = self.loss(scores, labels)
-        optimizer.zero_grad(set_to_none=True)
+        self.state.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         value = loss.item()
         counters.recent = [*counters.recent[-WINDOW + 1 :], value]

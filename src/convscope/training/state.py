@@ -107,7 +107,7 @@ class TrainingState:
         for group in self.optimizer.param_groups:
             group["lr"] = 0.0
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
 
 
 def _read_counters(run: Run) -> Counters:
