@@ -8,6 +8,7 @@ the recipe `lenet5` (batches of 128 of 28×28 images, Adam), on random images.
 
 import statistics
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -45,8 +46,8 @@ def main() -> None:
     epoch = IMAGES / plan.batch_size * seconds
     print(f"one step of {plan.batch_size}: {seconds * 1e3:.2f} ms, median of {STEPS}")
     print(
-        f"one epoch of {IMAGES:,} images: {epoch:.2f} s; at the limit {IMAGES * flop / limit:.2f} s: "
-        f"a factor of {epoch / (IMAGES * flop / limit):.1f}"
+        f"one epoch of {IMAGES:,} images: {epoch:.2f} s; at the limit {IMAGES * flop / limit:.2f} "
+        f"s: a factor of {epoch / (IMAGES * flop / limit):.1f}"
     )
     with profile(activities=[ProfilerActivity.CPU]) as taken:
         for _ in range(STEPS):
@@ -70,7 +71,7 @@ def matrix_product_speed(size: int = 2048) -> float:
     return 2 * size**3 / min(times)
 
 
-def step_and_seconds():  # type: ignore[no-untyped-def]
+def step_and_seconds() -> tuple[Callable[[], float], float]:
     """A training step of the recipe, and the median of its time."""
     plan = recipe("lenet5")
     memory_format = MEMORY_FORMATS[plan.memory_format]

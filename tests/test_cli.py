@@ -115,6 +115,29 @@ def test_the_split_stays_as_recorded_when_files_are_added(
     assert json.loads(done.stdout)["n"] == len(before) == 24
 
 
+def test_other_data_is_bound_by_class_name(
+    trained: Path, pictures: Path, tmp_path: Path, inside: Inside
+) -> None:
+    """Only one class, in another position than in training: it must not be scored as the first."""
+    other = tmp_path / "other"
+    shutil.copytree(pictures / "zero", other / "zero")
+    before = (trained / "results.json").read_bytes()
+    code, _, err = inside("evaluate", trained, "--data", pictures)
+    assert code == 2
+    assert "are the images the run was trained on: leave out --data" in err
+    code, out, err = inside("evaluate", trained, "--data", other, "--json", "--no-robustness")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["n"] == 60  # all of it: a folder without a test/ is not split here
+    assert found["classes"] == ["one", "zero"]
+    assert found["accuracy"] > 0.9
+    assert (trained / "results.json").read_bytes() == before
+    (other / "zero").rename(other / "cipher")
+    code, _, err = inside("evaluate", trained, "--data", other)
+    assert code == 2
+    assert "cipher" in err
+
+
 def test_predict_reads_files_folders_and_standard_input(trained: Path, pictures: Path) -> None:
     one = next(iter(sorted((pictures / "one").iterdir())))
     done = convscope("predict", trained, one, "--top", "1")
@@ -196,10 +219,24 @@ def test_resume_of_a_complete_run_changes_nothing(trained: Path, inside: Inside)
     assert (trained / "weights.safetensors").stat().st_mtime_ns == before
 
 
+def test_a_run_cut_before_its_report_gets_it_by_resume(
+    trained: Path, inside: Inside, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut"
+    shutil.copytree(trained, cut)
+    for name in ("results.json", "report.html"):
+        (cut / name).unlink()
+    code, out, err = inside("train", "--resume", cut)
+    assert code == 0, err
+    assert "test accuracy" in out
+    assert (cut / "report.html").exists()
+    assert (cut / "results.json").exists()
+
+
 def test_resume_takes_no_other_options(trained: Path, inside: Inside) -> None:
     code, _, err = inside("train", "--resume", trained, "--seed", "1")
     assert code == 2
-    assert "leave out --data, --set, --seed" in err
+    assert "leave out the recipe, --data, --set, --seed" in err
 
 
 def test_print_recipe_shows_the_change_and_makes_nothing(inside: Inside, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ ALLOWED = {
     "pipeline": f"{FILES} version environment data models evaluation run training recipes events "
     "reporting",
     "terminal": BASE,
-    "printing": f"{BASE} documents terminal events training",
+    "printing": f"{BASE} documents comparison terminal events training",
     "cli": f"{BASE} terminal printing pipeline checking comparison environment listing "
     "model_summary prediction",
     "__main__": "cli",

@@ -32,7 +32,7 @@ def check(
     if str(data) not in CATALOG and _holds_class_folders(path):
         found = inspect(path, progress=progress)
     else:
-        splits = load(data)
+        splits = load(data, progress=progress)
         parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
         found = inspect_datasets({name: part for name, part in parts.items() if part is not None})
     if preview is not None:

@@ -35,8 +35,11 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")
 )
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="A name of `convscope list recipes`.")
-    ] = "lenet5-augmented",
+        str | None,
+        typer.Argument(
+            help="A name of `convscope list recipes`; lenet5-augmented if none is given."
+        ),
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="A name of `convscope list datasets`, or a path.")
     ] = None,
@@ -62,11 +65,14 @@ def train(
     from convscope.errors import InputError
     from convscope.printing import Listener, print_json
 
-    if resume and (data or settings or out or skip_bad or seed is not None):
+    if resume and (
+        recipe or data or settings or out or skip_bad or print_recipe or seed is not None
+    ):
         raise InputError(
-            "--resume goes on with a run as it was begun: leave out --data, --set, --seed, --out "
-            "and --skip-bad, or start a new run"
+            "--resume goes on with a run as it was begun: leave out the recipe, --data, --set, "
+            "--seed, --out, --skip-bad and --print-recipe, or start a new run"
         )
+    recipe = recipe or "lenet5-augmented"
     chosen = {"data": data, "settings": settings or [], "seed": seed}
     if print_recipe:
         print_json(pipeline.resolve(recipe, **chosen).model_dump(mode="json"))  # type: ignore[arg-type]
@@ -90,7 +96,11 @@ def evaluate(
         str | None, typer.Option(help="Other data than the run's own test set: a name or a path.")
     ] = None,
     robustness: Annotated[
-        bool, typer.Option("--robustness/--no-robustness", help="Measure robustness curves.")
+        bool,
+        typer.Option(
+            "--robustness/--no-robustness",
+            help="Measure robustness curves; without them nothing is written into the run.",
+        ),
     ] = True,
     as_json: Json = False,
 ) -> None:
@@ -104,7 +114,7 @@ def evaluate(
         print_json(result.to_json())
     else:
         print_evaluation(result)
-        if data is None:
+        if data is None and robustness:
             print(f"report  {run / 'report.html'}")
 
 
@@ -182,6 +192,8 @@ def check(
         print_json(found.to_json())
     else:
         print_inspection(found, preview)
+    if found.unusable:
+        raise typer.Exit(2)
     if found.is_bad:
         raise typer.Exit(1)
 
@@ -223,7 +235,7 @@ def compare(
         print_comparison(found)
 
 
-@app.command()
+@app.command(epilog="\b\nExamples:\n  convscope doctor\n  convscope doctor --json")
 def doctor(as_json: Json = False) -> None:
     """Versions, processor, threads, and what is missing."""
     from convscope.environment import doctor as diagnose

@@ -97,6 +97,9 @@ def resume(run: str | Path | Run, *, listen: Listener | None = None) -> Run:
     """
     run = open_run(run)
     tell = listen or ignore
+    if run.document.status == "complete" and not (run.path / "results.json").exists():
+        evaluate(run, listen=tell)  # it was cut after training and before its report
+        return run
     if run.document.status == "complete":
         tell(Stage(f"{printable(run.path)} is complete: there is nothing to resume"))
         return run
@@ -119,7 +122,7 @@ def evaluate(
     """Measure a trained run on test images.
 
     On the run's own test set the results and the report go into the run. With other `data`, whose
-    classes are matched by name, nothing is written.
+    classes are matched by name, or without the robustness curves, nothing is written.
 
     Raises:
         InputError: no such run or data, or classes that the model does not know.
@@ -138,7 +141,20 @@ def evaluate(
             classes=run.document.classes,
             progress=counting(tell, "loading"),
         )
-    return evaluate_run(run, test, write=data is None, robust=robustness, listen=tell)
+        _refuse_training_images(run, test)
+    write = data is None and robustness
+    return evaluate_run(run, test, write=write, robust=robustness, listen=tell)
+
+
+def _refuse_training_images(run: Run, test: Dataset) -> None:
+    """The run's own data, unsplit, hold the images it was trained on."""
+    reference = run.document.data
+    same = test.provenance.get("sha256") == reference.provenance.get("sha256")
+    if same and len(test) != reference.sizes.get("test"):
+        raise InputError(
+            f"'{printable(test.name)}' are the images the run was trained on: leave out --data, "
+            "and the test images that were set aside then are used"
+        )
 
 
 def resolve(

@@ -33,7 +33,6 @@ class Listener:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self.display = Display()
-        self.accuracy: float | None = None
 
     def __enter__(self) -> "Listener":
         return self
@@ -53,7 +52,6 @@ class Listener:
             self.display.work(event.label, event.done, event.total)
         else:
             self.display.clear()
-            self.accuracy = event.accuracy
             if not self.as_json:
                 print(accuracy_line(event), flush=True)
 
@@ -61,7 +59,10 @@ class Listener:
         """Say where everything lies."""
         report = run.path / "report.html"
         if self.as_json:
-            found = {"run": str(run.path), "report": str(report), "accuracy": self.accuracy}
+            from convscope.comparison import read_results
+
+            accuracy = read_results(run).accuracy
+            found = {"run": str(run.path), "report": str(report), "accuracy": accuracy}
             print_json(found | run.document.training)
         else:
             print(f"run     {printable(run.path)}")
@@ -189,8 +190,7 @@ def print_comparison(found: "Comparison") -> None:
             ]
         )
     print_table(header, rows)
-    if any(run.p_value is not None for run in found.runs):
-        print("\np: McNemar's exact test against the first run, on the same test images")
+    print("\np: McNemar's exact test against the first run; empty where the test images differ")
     if found.differing:
         print("\nsettings that differ")
         names = [printable(run.path, 30) for run in found.runs]

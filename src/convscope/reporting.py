@@ -112,7 +112,6 @@ def write_report(run: Run, model: nn.Module, test: Dataset, evaluation: Evaluati
     """Write `results.json`, `report.html`, `tables/` and `figures/` into the run directory."""
     from convscope.evaluation.figures import write_figures  # matplotlib takes a second to load
 
-    write_atomically(run.path / "results.json", to_json_bytes(evaluation.to_json()))
     report = _report_input(run, model, test, evaluation)
     write_atomically(run.path / "report.html", render_html(report).encode())
     write_tables(report, _own_directory(run.path / "tables"))
@@ -120,6 +119,8 @@ def write_report(run: Run, model: nn.Module, test: Dataset, evaluation: Evaluati
     written = write_figures(report, figures)
     for stale in set(figures.glob("*.png")) - set(written):  # of an evaluation before this one
         stale.unlink()
+    # Last, since a run with results is taken for one that has its report.
+    write_atomically(run.path / "results.json", to_json_bytes(evaluation.to_json()))
 
 
 def _own_directory(path: Path) -> Path:

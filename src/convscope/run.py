@@ -2,7 +2,7 @@
 
     run.json             model, preprocessing, classes, recipe, data, environment, progress
     weights.safetensors  the model (best on validation, or last: the recipe says)
-    last.safetensors     the weights at the end of training, where they differ
+    last.safetensors     or best.safetensors: the other of the two, where they differ
     checkpoint.safetensors   while training: all that a resumed run needs
     metrics.jsonl        one row an epoch
     split.json           for data split by us: the names of the test files
@@ -58,7 +58,7 @@ class RunDocument(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     format: Literal[1] = 1
-    status: Literal["training", "stopped", "complete"] = "training"
+    status: Literal["training", "complete"] = "training"
     created: str = Field(max_length=100)
     convscope: str = Field(max_length=100)
     command: str = Field(default="", max_length=100_000)

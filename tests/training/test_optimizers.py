@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import pytest
@@ -188,3 +189,33 @@ def test_it_is_applied_for_a_while_and_taken_back_exactly(fails: bool) -> None:
     for name, value in net.state_dict().items():
         assert torch.equal(value, trained[name])
         assert torch.equal(average.state[name], averaged[name])
+
+
+@pytest.mark.parametrize(
+    ("choice", "theirs"),
+    [
+        (Optimizer(kind="sgd", lr=0.1), lambda p: torch.optim.SGD(p, lr=0.1)),
+        (
+            Optimizer(kind="sgd", lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+            lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+        ),
+        (Optimizer(kind="adam", lr=0.1), lambda p: torch.optim.Adam(p, lr=0.1, fused=True)),
+        (
+            Optimizer(kind="adamw", lr=0.1, weight_decay=0.1),
+            lambda p: torch.optim.AdamW(p, lr=0.1, weight_decay=0.1, fused=True),
+        ),
+    ],
+    ids=["sgd", "nesterov", "adam", "adamw"],
+)
+def test_the_updates_are_those_of_torch(
+    choice: Optimizer, theirs: Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+) -> None:
+    """Ours leave out torch's hooks for its compiler, and nothing else."""
+    start = torch.linspace(-1, 1, 7)
+    ours, other = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    first, second = build_optimizer(choice, [ours]), theirs([other])
+    for step in range(5):
+        for parameter, optimizer in ((ours, first), (other, second)):
+            parameter.grad = torch.sin(start * (step + 1))
+            optimizer.step()
+    torch.testing.assert_close(ours, other, rtol=1e-6, atol=1e-7)

@@ -251,13 +251,22 @@ class _Loop:
         return True
 
     def leave_weights(self) -> None:
-        """Write the chosen weights (and the last, where they differ), then drop the checkpoint."""
+        """Write the chosen weights, and the others of best and last where they differ."""
         state = self.state
         last = state.current_weights()
-        use_best = self.recipe.keep == "best" and bool(state.best)
-        if use_best and state.counters.best_epoch != state.counters.epoch:
-            save_weights(self.run, last, "last.safetensors")
-        save_weights(self.run, state.best if use_best else last, "weights.safetensors")
+        best = state.best or last
+        chosen, other, name = (
+            (best, last, "last")
+            if self.recipe.keep == "best"
+            else (
+                last,
+                best,
+                "best",
+            )
+        )
+        if state.best and state.counters.best_epoch != state.counters.epoch:
+            save_weights(self.run, other, f"{name}.safetensors")
+        save_weights(self.run, chosen, "weights.safetensors")
 
 
 def _rank(row: dict[str, Any]) -> tuple[float, float]:
