@@ -1,7 +1,8 @@
 """The anatomy of a network: every layer's shape, receptive field and cost, with the formulas.
 
 Connections are counted as in LeCun 1998: every unit's inputs and its bias, each time they are
-used. Multiply-adds are products of an input with a weight, so pooling without weights has none.
+used. Multiply-adds are products of an input with a weight, so pooling without
+weights has none; an RBF's squared difference counts as one.
 """
 
 from collections.abc import Callable, Iterator, Mapping

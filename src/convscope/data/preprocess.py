@@ -1,7 +1,7 @@
 """Preprocessing: from the pixels of a file to the numbers a model takes.
 
-It is part of the model: stored with it and applied by the same functions in training,
-evaluation, prediction and export. NumPy and Pillow only, so prediction needs nothing more.
+It is part of the model: stored with it, and the same wherever the model is used. NumPy and
+Pillow only; `batches.to_input` gives the same bits in torch.
 """
 
 import math
