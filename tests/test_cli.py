@@ -323,6 +323,42 @@ def test_compare_and_doctor(trained: Path, inside: Inside) -> None:
     assert json.loads(inside("doctor", "--json")[1])["healthy"] is True
 
 
+def test_the_folder_of_the_images_is_never_written_to(pictures: Path, inside: Inside) -> None:
+    before = sorted(pictures.rglob("*"))
+    code, _, err = inside("train", "--data", pictures, "--out", pictures / "one" / "run")
+    assert code == 2
+    assert "lies inside the data: give an --out outside" in err
+    victim = next((pictures / "one").iterdir())
+    code, _, err = inside("check", pictures, "--preview", victim)
+    assert code == 2
+    assert "never written to" in err
+    assert sorted(pictures.rglob("*")) == before
+
+
+def test_a_reader_that_is_gone_does_not_cost_the_report(trained: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    shutil.copytree(trained, cut)
+    for name in ("results.json", "report.html"):
+        (cut / name).unlink()
+    words = [sys.executable, "-m", "convscope", "train", "--resume", str(cut)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode != 0
+    assert b"Traceback" not in done.stderr
+    assert (cut / "report.html").exists()
+
+
+def test_output_that_cannot_show_all_characters() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "convscope", "anatomy", "lenet5"],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"61,706" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
 )

@@ -87,10 +87,10 @@ def test_a_run_is_read_back_as_it_was_written(run: Run) -> None:
 
 
 def test_with_changes_rewrites_the_file_and_nothing_else(run: Run) -> None:
-    changed = run.with_changes(status="stopped", training={"seconds": 2.0})
+    changed = run.with_changes(status="training", training={"seconds": 2.0})
     assert run.document.status == "complete", "a run is frozen"
     assert open_run(run.path) == changed
-    assert changed.document == make_document(status="stopped", training={"seconds": 2.0})
+    assert changed.document == make_document(status="training", training={"seconds": 2.0})
 
 
 def test_the_model_has_the_saved_bits_and_is_ready_to_evaluate(run: Run) -> None:
@@ -175,7 +175,7 @@ def test_another_format_asks_for_an_upgrade(run: Run, format: object) -> None:  
 
 
 DAMAGE: list[tuple[tuple[str, ...], object, str]] = [
-    (("status",), "done", "status: Input should be 'training', 'stopped' or 'complete'"),
+    (("status",), "done", "status: Input should be 'training' or 'complete'"),
     (("created",), 5, "created: Input should be a valid string"),
     (("convscope",), "x" * 101, "convscope: String should have at most 100 characters"),
     (("command",), None, "command: Input should be a valid string"),
@@ -311,7 +311,7 @@ def test_weights_that_are_not_there_yet_say_how_to_go_on(run: Run) -> None:
     run.weights.unlink()
     with pytest.raises(InputError, match=r"weights\.safetensors is missing: is this a complete"):
         load_model(run.path)
-    run.with_changes(status="stopped")
+    run.with_changes(status="training")
     with pytest.raises(InputError, match=r"holds no trained weights yet: `convscope train --resum"):
         load_model(run.path)
 

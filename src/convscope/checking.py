@@ -9,7 +9,9 @@ from convscope.data.catalog import CATALOG, load
 from convscope.data.cifar import is_cifar
 from convscope.data.idx import is_idx_folder
 from convscope.data.inspection import Inspection, inspect, inspect_datasets, preview_sheet
+from convscope.errors import InputError
 from convscope.files import write_atomically
+from convscope.text import printable
 
 
 def check(
@@ -29,6 +31,11 @@ def check(
         InputError: there are no such data, or they are no data set at all.
     """
     path = Path(data)
+    if preview is not None and Path(preview).resolve().is_relative_to(path.resolve()):
+        raise InputError(
+            f"{printable(preview)} lies inside the data, which are never written to: "
+            "give another place for the preview"
+        )
     if str(data) not in CATALOG and _holds_class_folders(path):
         found = inspect(path, progress=progress)
     else:
@@ -45,4 +52,4 @@ def check(
 def _holds_class_folders(path: Path) -> bool:
     if path.is_dir():
         return not (is_idx_folder(path) or is_cifar(path))
-    return zipfile.is_zipfile(path)
+    return path.is_file() and zipfile.is_zipfile(path)

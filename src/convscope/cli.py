@@ -1,5 +1,6 @@
 """The command line: parse, call one function, print. Imports nothing heavy before it is needed."""
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -137,7 +138,9 @@ def predict(
     from convscope.printing import print_prediction
 
     failed = 0
-    for prediction in predict_images(run, images, top=top, stdin=sys.stdin.buffer):
+    for prediction in predict_images(
+        run, images, top=top, stdin=sys.stdin.buffer if sys.stdin else None
+    ):
         print_prediction(prediction, as_json=as_json)
         failed += bool(prediction.error)
     if failed:
@@ -256,7 +259,9 @@ def _shape(text: str) -> tuple[int, int, int]:
     from convscope.text import printable
 
     parts = text.lower().replace("×", "x").split("x")
-    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+    if len(parts) != 3 or not all(
+        part.isascii() and part.isdigit() and len(part) <= 6 for part in parts
+    ):
         raise InputError(f"input '{printable(text)}': write channels x height x width: 1x32x32")
     channels, height, width = map(int, parts)
     return channels, height, width
@@ -266,6 +271,9 @@ def main() -> None:
     """Run the command line and end the process with its exit code."""
     from convscope.errors import ConvscopeError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 shows escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except ConvscopeError as error:

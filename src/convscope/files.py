@@ -28,6 +28,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         InputError: the disk is full, or the place cannot be written to. The old file is as
             it was and no temporary file is left.
     """
+    if not path.name:
+        raise InputError(f"'{printable(path)}' names no file: give a file name")
     _remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:

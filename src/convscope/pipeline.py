@@ -3,6 +3,7 @@
 `train`, `resume` and `evaluate` put the parts together; each part can be used on its own.
 """
 
+import os
 import shlex
 import time
 from collections.abc import Iterable
@@ -74,6 +75,7 @@ def train(
     settings, tell = list(settings), listen or ignore
     chosen = resolve(recipe, data=data, settings=settings, seed=seed)
     path = _new_directory(out, chosen)
+    _keep_out_of_the_data(path, chosen)
     _, height, width = _input_shape(chosen)
     splits = load(
         chosen.data,
@@ -177,6 +179,11 @@ def resolve(
 def load_data(run: Run, listen: Listener = ignore) -> Splits:
     """The data a run was trained on, split as it was then."""
     reference, wanted = run.document.data, run.document.preprocessing
+    if reference.source not in CATALOG and not os.path.exists(reference.source):
+        raise InputError(
+            f"the data of the run are no longer at {printable(reference.source)}: put them back, "
+            "or evaluate with --data"
+        )
     return load(
         reference.source,
         size=wanted.size,
@@ -229,6 +236,8 @@ def _start(recipe: Recipe, splits: Splits, path: Path, skip_bad: bool, command: 
         environment=describe_environment(),
     )
     path.mkdir(parents=True, exist_ok=True)
+    if any(path.iterdir()):
+        raise InputError(f"{printable(path)} was filled by another process: give another --out")
     if splits.test.files and "split" in train.provenance:
         write_split(path, splits.test.files)
     return write_run(path, document)
@@ -247,6 +256,12 @@ def _finish(run: Run, seconds: float, last: Progress | None) -> Run:
 def _fit_to_data(recipe: Recipe, train: Dataset) -> Recipe:
     """The recipe with the number of classes and channels that the data ask for."""
     channels, _, _ = train.image_shape
+    classes = recipe.model.arguments.get("classes", len(train.classes))
+    if classes != len(train.classes):
+        raise InputError(
+            f"model.arguments.classes is {printable(classes)}, but the data have "
+            f"{len(train.classes)} classes: leave it out"
+        )
     asked = {"channels": channels, "classes": len(train.classes)}
     model = recipe.model.model_copy(update={"arguments": recipe.model.arguments | asked})
     return recipe.model_copy(update={"model": model})
@@ -261,7 +276,9 @@ def _input_shape(recipe: Recipe) -> tuple[int, int, int]:
 def _new_directory(out: str | Path | None, recipe: Recipe) -> Path:
     if out is not None:
         path = Path(out)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{printable(path)} is a file: give a directory for --out")
+        if path.exists() and any(path.iterdir()):
             raise InputError(
                 f"{printable(path)} is there already and is not empty: give another --out, "
                 "or go on with that run by --resume"
@@ -271,6 +288,15 @@ def _new_directory(out: str | Path | None, recipe: Recipe) -> Path:
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
     path = Path("runs") / f"{recipe.name}-{data or 'data'}-seed{recipe.seed}-{moment}"
     return path if not path.exists() else path.with_name(f"{path.name}-{time.time_ns()}")
+
+
+def _keep_out_of_the_data(path: Path, recipe: Recipe) -> None:
+    """A run inside the folder of the images would be taken for a class the next time."""
+    source = Path(recipe.data)
+    if recipe.data not in CATALOG and path.resolve().is_relative_to(source.resolve()):
+        raise InputError(
+            f"{printable(path)} lies inside the data: give an --out outside of {printable(source)}"
+        )
 
 
 def _command(recipe: Recipe, settings: Iterable[str], skip_bad: bool) -> str:

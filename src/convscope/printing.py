@@ -33,6 +33,7 @@ class Listener:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self.display = Display()
+        self.broken_output: OSError | None = None
 
     def __enter__(self) -> "Listener":
         return self
@@ -53,10 +54,18 @@ class Listener:
         else:
             self.display.clear()
             if not self.as_json:
-                print(accuracy_line(event), flush=True)
+                self._print_result(accuracy_line(event))
+
+    def _print_result(self, text: str) -> None:
+        try:
+            print(text, flush=True)
+        except OSError as error:  # whoever read the output is gone: the report is still written
+            self.broken_output = error
 
     def finish(self, run: "Run") -> None:
         """Say where everything lies."""
+        if self.broken_output is not None:
+            raise self.broken_output
         report = run.path / "report.html"
         if self.as_json:
             from convscope.comparison import read_results

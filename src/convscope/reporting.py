@@ -117,8 +117,10 @@ def write_report(run: Run, model: nn.Module, test: Dataset, evaluation: Evaluati
     write_tables(report, _own_directory(run.path / "tables"))
     figures = _own_directory(run.path / "figures")
     written = write_figures(report, figures)
-    for stale in set(figures.glob("*.png")) - set(written):  # of an evaluation before this one
-        stale.unlink()
+    for name in ("robustness", "mistakes"):  # those that an evaluation may lack
+        stale = figures / f"{name}.png"
+        if stale not in written and stale.is_file():
+            stale.unlink()
     # Last, since a run with results is taken for one that has its report.
     write_atomically(run.path / "results.json", to_json_bytes(evaluation.to_json()))
 

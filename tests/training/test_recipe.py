@@ -75,7 +75,7 @@ def test_a_recipe_is_frozen() -> None:
         ("schedule.milestones=[]", "schedule.milestones", ()),
         ('schedule={"kind": "cosine", "warmup": 0.1}', "schedule.kind", "cosine"),
         ("data=photos/a=b", "data", "photos/a=b"),
-        ("name=", "name", ""),
+        ("name=other", "name", "other"),
         ("model.arguments.classes=7", "model.arguments", {"classes": 7}),
         ("model.arguments.pool.kind=max", "model.arguments", {"pool": {"kind": "max"}}),
         ('model.arguments={"pool": {"kind": [1]}}', "model.arguments", {"pool": {"kind": [1]}}),

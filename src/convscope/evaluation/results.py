@@ -4,6 +4,7 @@ Everything that shows results (terminal, HTML, pictures, CSV) reads only these. 
 from 0 to 1, probabilities too; a number that is not defined is None, never NaN.
 """
 
+from itertools import pairwise
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -184,6 +185,8 @@ class Evaluation:
             raise ValueError("per_class does not list the classes in their order")
         if len(self.confusion) != k or any(len(row) != k for row in self.confusion):
             raise ValueError(f"confusion is not {k} × {k}, one row and column for each class")
+        if any(a >= b for a, b in pairwise((*self.wrong, self.n))):
+            raise ValueError(f"wrong are not ascending positions below {self.n}")
         if (total := sum(map(sum, self.confusion))) != self.n:
             raise ValueError(f"confusion counts {total} images, but n is {self.n}")
 

@@ -15,7 +15,8 @@ def use_threads(wanted: int) -> int:
 
     The number belongs to the run: sums are added in another order with another number.
     """
-    threads = wanted or available_cores()
+    cores = available_cores()
+    threads = min(wanted, 4 * cores) or cores  # a run from a larger machine still works here
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     return threads

@@ -12,7 +12,7 @@ from convscope.data.augment import augment, epoch_table
 from convscope.data.batches import as_tensor, batches, epoch_order, to_input
 from convscope.data.dataset import Dataset
 from convscope.data.preprocess import Preprocessing
-from convscope.errors import InputError, Interrupted
+from convscope.errors import InputError, Interrupted, TrainingError
 from convscope.evaluation.inference import log_probabilities
 from convscope.evaluation.metrics import negative_log_likelihood
 from convscope.run import Run, build_model, save_weights, write_metrics
@@ -89,6 +89,8 @@ def fit(
     loop = _Loop(run, recipe, train, validation)
     if resume and run.checkpoint.exists():
         loop.state.load(run)
+        if loop.state.counters.step >= loop.steps:
+            raise InputError(f"{printable(run.checkpoint)} is damaged: it is beyond the epoch")
     pause, saved = checkpoint_seconds, time.monotonic()
     try:
         for row in loop.rows():
@@ -202,7 +204,14 @@ class _Loop:
         model = self.state.model
         average = self.state.average
         with average.applied_to(model) if average else nullcontext():
-            scores = log_probabilities(model, validation.images, self.preprocessing)
+            try:
+                scores = log_probabilities(model, validation.images, self.preprocessing)
+            except InputError as error:
+                lr = self.recipe.optimizer.lr
+                raise TrainingError(
+                    f"the network's answers are no numbers any more ({error}): the learning rate "
+                    f"of {lr:g} is most likely too high; try --set optimizer.lr={lr / 10:g}"
+                ) from None
         model.train()
         right = int((scores.argmax(1) == validation.labels).sum())
         return {

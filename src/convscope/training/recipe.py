@@ -76,8 +76,8 @@ class Schedule(_Part):
     warmup: Fraction = 0.0
     start: Fraction = 0.04
     final: Fraction = 0.0
-    milestones: tuple[NotNegative, ...] = ()
-    factor: Positive = 0.1
+    milestones: tuple[Annotated[float, Field(ge=0.0, le=1e6)], ...] = ()
+    factor: Annotated[float, Field(gt=0.0, le=10.0)] = 0.1
 
 
 class Loss(_Part):
@@ -85,7 +85,7 @@ class Loss(_Part):
 
     kind: Literal["cross-entropy", "map", "distance"] = "cross-entropy"
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    j: Positive = 1.0
+    j: Annotated[float, Field(gt=0.0, le=1e6)] = 1.0
 
 
 class Recipe(_Part):
@@ -108,7 +108,7 @@ class Recipe(_Part):
             the last bits of the result.
     """
 
-    name: str
+    name: str = Field(max_length=100, pattern=r"^\w[\w.+-]*$")
     model: ModelChoice
     data: str = "mnist-sample"
     inputs: Inputs = Inputs()

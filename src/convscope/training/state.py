@@ -17,6 +17,7 @@ from convscope.run import Run
 from convscope.text import printable
 from convscope.training.optimizers import WeightAverage, build_optimizer
 from convscope.training.recipe import Recipe
+from convscope.training.watch import WINDOW
 from convscope.weights import read_note, read_tensors, write_tensors
 
 Tensors = dict[str, torch.Tensor]
@@ -119,4 +120,24 @@ def _read_counters(run: Run) -> Counters:
     for key, value in fresh.items():
         if type(found[key]) is not type(value):
             raise InputError(f"{shown} is damaged: '{key}' is {printable(found[key], 40)}")
-    return Counters(**found)
+    counters = Counters(**found)
+    if not _plausible(counters):
+        raise InputError(f"{shown} is damaged: what it says of the training cannot be")
+    return counters
+
+
+def _plausible(counters: Counters) -> bool:
+    rows = counters.history
+    numbers = [*counters.recent, *(value for row in rows for value in _values(row))]
+    return (
+        0 <= counters.best_epoch <= counters.epoch == len(rows)
+        and counters.step >= 0
+        and 0 <= counters.correct <= counters.seen
+        and (counters.step > 0) == (counters.seen > 0)
+        and len(counters.recent) <= WINDOW
+        and all(isinstance(value, int | float) for value in numbers)
+    )
+
+
+def _values(row: object) -> list[object]:
+    return list(row.values()) if isinstance(row, dict) else [row, None]
