@@ -14,8 +14,6 @@ from convscope.run import DataReference, ModelReference, Run, RunDocument, write
 from convscope.training.inputs import plan_preprocessing
 from convscope.training.recipe import ModelChoice, Optimizer, Recipe
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
@@ -34,15 +32,6 @@ def few_digits(digits: Splits) -> Dataset:
     """200 of them, 20 of each class."""
     _, chosen = stratified(digits.train.labels, 200 / len(digits.train), 0)
     return digits.train.subset(np.sort(chosen), split="train")
-
-
-@pytest.fixture(scope="session")
-def shared_mnist() -> Path:
-    """The full MNIST, where it is at hand."""
-    path = SHARED / "data" / "mnist"
-    if not path.is_dir():
-        pytest.skip(f"full MNIST is not at {path}")
-    return path
 
 
 def small_recipe(**changes: object) -> Recipe:

@@ -35,7 +35,7 @@ ALLOWED = {
     "models": f"{BASE} shapes layers",
     "model_summary": f"{BASE} shapes layers models",
     "weights": FILES,
-    "data": f"{BASE} files seeds",
+    "data": f"{BASE} files seeds environment",
     "evaluation": f"{BASE} files seeds data layers",
     "explain": f"{BASE} data layers models",
     "run": f"{FILES} weights data models",

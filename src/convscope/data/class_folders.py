@@ -21,6 +21,7 @@ from convscope.data.dataset import Dataset
 from convscope.data.images import decode, pillow_guard
 from convscope.data.layout import Layout, Listing, arrange
 from convscope.data.preprocess import conform
+from convscope.environment import available_cores
 from convscope.errors import InputError
 from convscope.text import printable
 
@@ -88,19 +89,13 @@ def in_parallel(
         if fastest < _WORTH_A_THREAD:
             collect(map(work, chunks))
             return results
-        with ThreadPoolExecutor(_processors()) as pool:
+        with ThreadPoolExecutor(available_cores()) as pool:
             try:
                 collect(pool.map(work, chunks))
             except BaseException:  # Ctrl-C too: do not decode the rest first
                 pool.shutdown(cancel_futures=True)
                 raise
     return results
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def read_splits(

@@ -1,7 +1,6 @@
 """Decode image files that may be anything at all into documented pixels.
 
-Every reader, `predict` and every server goes through `decode`, so an image has the same pixels
-everywhere:
+Every reader and `predict` go through `decode`, so an image has the same pixels everywhere:
 
 - 8-bit grey stays grey (one channel), 8-bit RGB stays RGB;
 - 1-bit: 0 and 255, grey;

@@ -1,7 +1,6 @@
 """Run a model over many images, in batches, and give log-probabilities."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,21 +11,10 @@ from convscope.data.batches import to_input
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError
 from convscope.evaluation.metrics import require_finite
+from convscope.layers.modes import evaluation_mode
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) after each step of the work."""
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Dropout off, batch statistics frozen; afterwards every module is as it was before."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def log_probabilities(
@@ -62,7 +50,7 @@ def log_probabilities(
     parameter = next(model.parameters(), None)
     device = torch.device("cpu") if parameter is None else parameter.device
     results = []
-    with _evaluation_mode(model), torch.inference_mode():
+    with evaluation_mode(model), torch.inference_mode():
         for start in range(0, len(images), batch_size):
             # A copy, since a data set's pixels are read-only and torch has no such tensors.
             pixels = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)

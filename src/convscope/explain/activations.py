@@ -1,7 +1,6 @@
 """What the layers of a network make of images: feature maps, taken from the real computation."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from convscope.errors import InputError, unknown_name
 from convscope.layers.facts import ELEMENTWISE, SILENT
+from convscope.layers.modes import evaluation_mode
 from convscope.text import printable
 
 FloatArray = npt.NDArray[np.float32]
@@ -90,21 +90,9 @@ def _outputs(
     batch = torch.as_tensor(images).to(first.device, first.dtype)
     handles = [module.register_forward_hook(hook(name)) for name, module in modules.items()]
     try:
-        with _evaluation_mode(model), torch.no_grad():
+        with evaluation_mode(model), torch.no_grad():
             model(batch)
     finally:
         for handle in handles:
             handle.remove()
     return outputs
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block; every module gets its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
