@@ -55,7 +55,7 @@ def log_probabilities(
             # A copy, since a data set's pixels are read-only and torch has no such tensors.
             pixels = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
             inputs = to_input(pixels, preprocessing)
-            # Convolution and pooling are faster in this order, by a quarter for LeNet-5.
+            # Convolution and pooling are faster in this order.
             scores = model(inputs.to(memory_format=torch.channels_last))
             if scores.ndim != 2 or len(scores) != len(pixels):
                 raise InputError(

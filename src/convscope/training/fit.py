@@ -264,17 +264,11 @@ class _Loop:
         state = self.state
         last = state.current_weights()
         best = state.best or last
-        chosen, other, name = (
-            (best, last, "last")
-            if self.recipe.keep == "best"
-            else (
-                last,
-                best,
-                "best",
-            )
-        )
+        kept = {"best": best, "last": last}
+        chosen = kept.pop(self.recipe.keep)
         if state.best and state.counters.best_epoch != state.counters.epoch:
-            save_weights(self.run, other, f"{name}.safetensors")
+            for name, other in kept.items():
+                save_weights(self.run, other, f"{name}.safetensors")
         save_weights(self.run, chosen, "weights.safetensors")
 
 

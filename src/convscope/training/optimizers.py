@@ -14,7 +14,7 @@ from convscope.training.recipe import Optimizer
 def _plain(kind: type[torch.optim.Optimizer]) -> Any:
     """An optimizer of torch as it computes, without its hooks for torch.compile.
 
-    With them, making an optimizer imports the compiler: 1.2 s, as long as importing all of torch,
+    With them, making an optimizer imports the compiler, about as long a wait as importing torch,
     for a thing that is not used here. The updates are the same to the bit.
     """
     step = torch.no_grad()(inspect.unwrap(kind.step))
