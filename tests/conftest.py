@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from convscope.data.catalog import load
 from convscope.data.dataset import Dataset, Splits
@@ -13,6 +14,10 @@ from convscope.data.split import stratified
 from convscope.run import DataReference, ModelReference, Run, RunDocument, write_run
 from convscope.training.inputs import plan_preprocessing
 from convscope.training.recipe import ModelChoice, Optimizer, Recipe
+
+# Time limits of single examples would fail on a busy machine and say nothing of the code.
+settings.register_profile("convscope", deadline=None)
+settings.load_profile("convscope")
 
 
 @pytest.fixture(scope="session", autouse=True)

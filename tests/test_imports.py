@@ -35,7 +35,7 @@ ALLOWED = {
     "models": f"{BASE} shapes layers",
     "model_summary": f"{BASE} shapes layers models",
     "weights": FILES,
-    "data": f"{BASE} files seeds environment",
+    "data": f"{FILES} seeds environment",
     "evaluation": f"{BASE} files seeds data layers",
     "explain": f"{BASE} data layers models",
     "run": f"{FILES} weights data models",
@@ -51,7 +51,7 @@ ALLOWED = {
     "reporting",
     "terminal": BASE,
     "printing": f"{BASE} documents comparison terminal events training",
-    "cli": f"{BASE} terminal printing pipeline checking comparison environment listing "
+    "cli": f"{BASE} data terminal printing pipeline checking comparison environment listing "
     "model_summary prediction",
     "__main__": "cli",
     "__init__": "",
@@ -206,7 +206,7 @@ def test_data_without_torch() -> None:
         for name, _, _ in walk(ast.parse(path.read_text("utf-8")), False, False)
         if name.split(".")[0] == "torch" and part(module) in {"data", "shapes", "text", "errors"}
     }
-    assert with_torch == {"data.augment", "data.batches"}
+    assert with_torch == {"data.augment", "data.batches", "data.colour"}
     loaded = fresh(
         "import convscope.data.preprocess, convscope.data.images, convscope.data.folder\n"
         "import convscope.data.catalog, convscope.data.named, convscope.data.archive"

@@ -63,7 +63,8 @@ def test_formulas_end_in_their_results() -> None:
         for row in anatomy(model.name).layers:
             if row.parameters:
                 assert row.formulas["parameters"].endswith(f"= {row.parameters}")
-            assert row.formulas["connections"].endswith(f"= {row.connections}")
+            if row.connections:
+                assert row.formulas["connections"].endswith(f"= {row.connections}")
             if row.multiply_adds:
                 assert f"= {row.multiply_adds}" in row.formulas["multiply_adds"]
             if "size" in row.formulas:
@@ -154,6 +155,42 @@ def test_torchs_layers_count_like_ours() -> None:
     assert [(r.kind, r.connections, r.formulas) for r in one.layers] == [
         (r.kind, r.connections, r.formulas) for r in two.layers
     ]
+
+
+@pytest.mark.parametrize(("size", "out"), [(12, 6), (6, 6), (13, 6), (4, 6), (7, 3)])
+def test_adaptive_pooling_counts_what_torch_averages(size: int, out: int) -> None:
+    layer = nn.AdaptiveAvgPool2d(out)
+    (row,) = anatomy(nn.Sequential(layer), (2, size, size)).layers
+    seen = 0
+    for place in range(out * out):
+        x = torch.zeros(1, 2, size, size, requires_grad=True)
+        (gradient,) = torch.autograd.grad(layer(x).flatten(2)[..., place].sum(), x)
+        seen += int(gradient.count_nonzero())
+    assert row.connections == seen
+    assert row.output_shape == (2, out, out)
+    alike = size % out == 0
+    assert row.receptive_field == ((size // out, size // out) if alike else None)
+    assert row.stride == ((size // out, size // out) if alike else None)
+
+
+def test_normalisations_have_rows() -> None:
+    model = nn.Sequential(
+        Norm(groups=2).build(4),
+        Norm("within-map", size=3).build(4),
+        Norm("batch").build(4),
+        Norm("none").build(4),
+        nn.LocalResponseNorm(5),
+    )
+    rows = anatomy(model, (4, 6, 6)).layers
+    assert [(row.kind, row.parameters, row.multiply_adds) for row in rows] == [
+        ("local response normalisation", 0, 4 * 36 * 5),
+        ("normalisation within maps", 0, 4 * 36 * 9),
+        ("batch normalisation", 8, 4 * 36),
+        ("local response normalisation", 0, 4 * 36 * 5),
+    ]
+    assert [row.receptive_field for row in rows] == [(1, 1), (3, 3), (3, 3), (3, 3)]
+    assert rows[2].formulas["parameters"] == "4·2 = 8"
+    assert {row.output_shape for row in rows} == {(4, 6, 6)}
 
 
 def test_blur_pooling_counts_both_stages() -> None:

@@ -219,7 +219,7 @@ def test_each_missing_field_has_a_default_or_is_named(run: Run, key: str) -> Non
     if key == "format":
         with pytest.raises(InputError, match=r"has format None; this version reads format 1"):
             open_run(run.path)
-    elif key in {"status", "command", "environment", "training"}:
+    elif key in {"status", "command", "environment", "compute", "training"}:
         open_run(run.path)
     else:
         with pytest.raises(InputError, match=rf"run\.json is damaged: {key}: Field required"):

@@ -31,6 +31,8 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")
     "  convscope train\n"
     "  convscope train lenet5 --data mnist --seed 1\n"
     "  convscope train lenet5 --data photos/ --set epochs=20 --set optimizer.lr=0.002\n"
+    "  convscope train alexnet-fast --data photos/\n"
+    "  convscope train alexnet-cifar --data cifar10 --precision fp32\n"
     '  convscope train lenet5 --set \'model.arguments.pool={"layer":"pool","kind":"average"}\'\n'
     "  convscope train --resume runs/lenet5-mnist-seed0-20261122-101500"
 )
@@ -53,6 +55,16 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="fp32, bf16, or auto: the one that is measured to be faster here."),
+    ] = None,
+    cache: Annotated[
+        str,
+        typer.Option(
+            help="Keep decoded images on disk: auto (where memory is too small), always, never."
+        ),
+    ] = "auto",
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
     ] = False,
@@ -66,23 +78,32 @@ def train(
     from convscope.errors import InputError
     from convscope.printing import Listener, print_json
 
-    if resume and (
-        recipe or data or settings or out or skip_bad or print_recipe or seed is not None
-    ):
+    begun = [recipe, data, settings, out, skip_bad, print_recipe, precision, cache != "auto"]
+    if resume and (any(begun) or seed is not None):
         raise InputError(
             "--resume goes on with a run as it was begun: leave out the recipe, --data, --set, "
-            "--seed, --out, --skip-bad and --print-recipe, or start a new run"
+            "--seed, --out, --precision, --cache, --skip-bad and --print-recipe, or start a new run"
         )
     recipe = recipe or "lenet5-augmented"
-    chosen = {"data": data, "settings": settings or [], "seed": seed}
+    settings = [*(settings or []), *([f"precision={precision}"] if precision else [])]
     if print_recipe:
-        print_json(pipeline.resolve(recipe, **chosen).model_dump(mode="json"))  # type: ignore[arg-type]
+        chosen = pipeline.resolve(recipe, data=data, settings=settings, seed=seed)
+        print_json(chosen.model_dump(mode="json"))
         return
     with Listener(as_json=as_json) as listen:
         if resume:
             run = pipeline.resume(resume, listen=listen)
         else:
-            run = pipeline.train(recipe, out=out, skip_bad=skip_bad, listen=listen, **chosen)  # type: ignore[arg-type]
+            run = pipeline.train(
+                recipe,
+                data=data,
+                settings=settings,
+                seed=seed,
+                out=out,
+                skip_bad=skip_bad,
+                cache=cache,
+                listen=listen,
+            )
         listen.finish(run)
 
 
@@ -236,6 +257,37 @@ def compare(
         print_json(found.to_json())
     else:
         print_comparison(found)
+
+
+cache_app = typer.Typer(
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    help="Decoded images kept on disk: where they lie, how large they are; `clear` removes them.",
+)
+app.add_typer(cache_app, name="cache")
+
+
+@cache_app.callback()
+def cache(context: typer.Context, as_json: Json = False) -> None:
+    """Decoded images kept on disk: where they lie and how large they are."""
+    from convscope.data.cache_space import cache_info
+    from convscope.printing import print_cache, print_json
+
+    if context.invoked_subcommand:
+        return
+    found = cache_info()
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_cache(found)
+
+
+@cache_app.command(name="clear", epilog="\b\nExamples:\n  convscope cache clear")
+def cache_clear() -> None:
+    """Remove all decoded images; they are made again when they are needed."""
+    from convscope.data.cache_space import clear_cache
+
+    print(f"{clear_cache() / 1e9:.2f} GB freed")
 
 
 @app.command(epilog="\b\nExamples:\n  convscope doctor\n  convscope doctor --json")

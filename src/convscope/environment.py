@@ -84,6 +84,18 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def physical_cores() -> int:
+    """Cores of their own among the available ones: hyperthreads share one and are counted once.
+
+    Arithmetic on full vectors gains nothing from a second thread on the same core.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return available_cores()
+    place = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    siblings = {tuple(_lines(place.format(core))) for core in os.sched_getaffinity(0)}
+    return len(siblings) if () not in siblings else available_cores()
+
+
 def processor_name() -> str:
     """The processor's model name, as well as the system tells it."""
     for line in _cpuinfo():

@@ -9,16 +9,17 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from convscope import models
+from convscope.data.cache import CacheMode
 from convscope.data.catalog import CATALOG, load, load_test
 from convscope.data.dataset import Dataset, Splits
 from convscope.data.split import stratified
 from convscope.environment import describe_environment, peak_memory_bytes
-from convscope.errors import InputError
+from convscope.errors import InputError, unknown_name
 from convscope.evaluation.results import Evaluation
 from convscope.events import Listener, Stage, counting, ignore
 from convscope.recipes import recipe as recipe_by_name
@@ -28,18 +29,21 @@ from convscope.run import (
     ModelReference,
     Run,
     RunDocument,
+    build_model,
     open_run,
     read_split,
     write_run,
     write_split,
 )
 from convscope.text import printable
-from convscope.training.compute import use_threads
+from convscope.training.compute import choose_compute, compute_from_json, use_threads
 from convscope.training.fit import Progress, fit
-from convscope.training.inputs import plan_preprocessing
+from convscope.training.inputs import picture_size, plan_preprocessing
 from convscope.training.recipe import Recipe, override, recipe_from_json
 from convscope.training.signals import StopRequest
 from convscope.version import __version__
+
+_CACHE_MODES: dict[str, CacheMode] = {mode: mode for mode in get_args(CacheMode)}
 
 
 def train(
@@ -50,6 +54,7 @@ def train(
     seed: int | None = None,
     out: str | Path | None = None,
     skip_bad: bool = False,
+    cache: str = "auto",
     listen: Listener | None = None,
 ) -> Run:
     """Train a network, evaluate it on the test set, write the report.
@@ -62,6 +67,8 @@ def train(
         seed: the seed of everything random; the recipe's where it is None.
         out: the run directory to make; a new one under `runs/` where it is None.
         skip_bad: leave out image files that cannot be read, instead of stopping.
+        cache: whether decoded images are kept on disk: where they do not fit into memory (auto),
+            always or never.
         listen: called with what happens: stages, progress, the evaluation.
 
     Returns:
@@ -73,19 +80,26 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; `resume` goes on.
     """
     settings, tell = list(settings), listen or ignore
+    if cache not in _CACHE_MODES:
+        raise unknown_name("cache mode", printable(cache), _CACHE_MODES)
+    keep = _CACHE_MODES[cache]
     chosen = resolve(recipe, data=data, settings=settings, seed=seed)
     path = _new_directory(out, chosen)
     _keep_out_of_the_data(path, chosen)
     _, height, width = _input_shape(chosen)
     splits = load(
         chosen.data,
-        size=(height, width),
+        size=picture_size(chosen.inputs, (height, width)),
+        aspect=chosen.inputs.aspect,
+        keep_size=chosen.inputs.fit == "resize",
+        cache=keep,
         seed=chosen.seed,
         skip_bad=skip_bad,
         progress=counting(tell, "loading"),
     )
+    _tell_cache(splits.train, tell)
     command = _command(chosen, settings, skip_bad)
-    run = _start(_fit_to_data(chosen, splits.train), splits, path, skip_bad, command)
+    run = _start(_fit_to_data(chosen, splits.train), splits, path, skip_bad, keep, command)
     return _train(run, splits, tell)
 
 
@@ -139,6 +153,7 @@ def evaluate(
         test = load_test(
             data,
             size=wanted.size,
+            aspect=wanted.aspect,
             channels=wanted.channels,
             classes=run.document.classes,
             progress=counting(tell, "loading"),
@@ -187,7 +202,9 @@ def load_data(run: Run, listen: Listener = ignore) -> Splits:
     return load(
         reference.source,
         size=wanted.size,
+        aspect=wanted.aspect,
         channels=wanted.channels,
+        cache=reference.cache,
         seed=reference.seed,
         test_files=read_split(run),
         skip_bad=reference.skip_bad,
@@ -203,6 +220,7 @@ def _train(run: Run, splits: Splits, tell: Listener) -> Run:
         held_out = training.subset(taken, split="validation")
         training = training.subset(kept, split="train")
     tell(Stage(_summary(run, training, held_out, splits.test)))
+    run = _choose_compute(run, tell)
     started = time.monotonic()
     last: Progress | None = None
     with StopRequest() as stop:
@@ -213,7 +231,22 @@ def _train(run: Run, splits: Splits, tell: Listener) -> Run:
     return run
 
 
-def _start(recipe: Recipe, splits: Splits, path: Path, skip_bad: bool, command: str) -> Run:
+def _choose_compute(run: Run, tell: Listener) -> Run:
+    """The run with its choice of precision, memory order and threads, made once and recorded."""
+    if not run.document.compute:
+        recipe = recipe_from_json(run.document.recipe)
+        shape = run.document.preprocessing.input_shape
+        chosen = choose_compute(recipe, build_model(run.document), shape)
+        run = run.with_changes(compute=chosen.model_dump(mode="json"))
+    compute = compute_from_json(run.document.compute)
+    if compute.seconds or compute.device != "cpu":
+        tell(Stage(f"computing in {compute.name()} on {compute.device}: {compute.reason}"))
+    return run
+
+
+def _start(
+    recipe: Recipe, splits: Splits, path: Path, skip_bad: bool, cache: CacheMode, command: str
+) -> Run:
     """Make the run directory; from here on all that matters is read from it."""
     train = splits.train
     use_threads(recipe.threads)
@@ -230,6 +263,7 @@ def _start(recipe: Recipe, splits: Splits, path: Path, skip_bad: bool, command: 
             source=recipe.data if recipe.data in CATALOG else str(Path(recipe.data).resolve()),
             seed=recipe.seed,
             skip_bad=skip_bad,
+            cache=cache,
             sizes={"train": len(train), "test": len(splits.test)},
             provenance=dict(train.provenance),
         ),
@@ -305,6 +339,18 @@ def _command(recipe: Recipe, settings: Iterable[str], skip_bad: bool) -> str:
     for setting in settings:
         words += ["--set", setting]
     return shlex.join(words + ["--skip-bad"] * skip_bad)
+
+
+def _tell_cache(images: Dataset, tell: Listener) -> None:
+    cache = images.provenance.get("cache")
+    if cache:
+        how = "taken from" if cache["reused"] else "kept in"
+        tell(
+            Stage(
+                f"decoded images {how} {printable(cache['path'])}, {cache['bytes'] / 1e9:.2f} GB "
+                "(`convscope cache clear` removes it)"
+            )
+        )
 
 
 def _summary(run: Run, train: Dataset, validation: Dataset | None, test: Dataset) -> str:

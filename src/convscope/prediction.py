@@ -1,5 +1,6 @@
 """Predict: pictures in, the most probable classes out. Reads only a run."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -13,11 +14,12 @@ from torch import nn
 from convscope.data.images import decode
 from convscope.data.preprocess import resize
 from convscope.errors import InputError
-from convscope.evaluation.inference import log_probabilities
+from convscope.evaluation.inference import largest_batch, log_probabilities
 from convscope.run import Run, load_model, open_run
 from convscope.text import printable
 
-BATCH = 64
+BATCH, BATCH_BYTES = 64, 2**26
+"""Pictures that are held decoded together: so many, and so much memory, at most."""
 MAX_STDIN = 256 * 1024 * 1024
 
 
@@ -82,8 +84,9 @@ def predict(
 def _predictions(
     run: Run, model: nn.Module, sources: list[str], top: int, stdin: BinaryIO | None
 ) -> Iterator[Prediction]:
-    for start in range(0, len(sources), BATCH):
-        batch = sources[start : start + BATCH]
+    size = _batch_size(run, model, len(sources))
+    for start in range(0, len(sources), size):
+        batch = sources[start : start + size]
         pixels = [_read(source, run, stdin) for source in batch]
         readable = [array for array in pixels if isinstance(array, np.ndarray)]
         guesses = iter(_guess(run, model, np.stack(readable), top) if readable else ())
@@ -94,10 +97,21 @@ def _predictions(
                 yield Prediction(source, next(guesses))
 
 
+def _batch_size(run: Run, model: nn.Module, pictures: int) -> int:
+    """How many pictures at a time, so that pixels and network stay within bounded memory."""
+    if pictures == 1:
+        return 1
+    preprocessing = run.document.preprocessing
+    picture = preprocessing.channels * math.prod(preprocessing.size)
+    return max(1, min(BATCH, BATCH_BYTES // picture, largest_batch(model, preprocessing)))
+
+
 def _guess(
     run: Run, model: nn.Module, images: npt.NDArray[np.uint8], top: int
 ) -> list[tuple[Guess, ...]]:
-    probabilities = np.exp(log_probabilities(model, images, run.document.preprocessing))
+    preprocessing = run.document.preprocessing
+    scores = log_probabilities(model, images, preprocessing, batch_size=len(images))
+    probabilities = np.exp(scores)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     return [
         tuple(Guess(run.document.classes[k], float(row[k])) for k in best)

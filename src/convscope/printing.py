@@ -12,6 +12,7 @@ from convscope.text import printable
 
 if TYPE_CHECKING:
     from convscope.comparison import Comparison
+    from convscope.data.cache_space import CacheInfo
     from convscope.data.inspection import Inspection
     from convscope.environment import Diagnosis
     from convscope.evaluation.results import Evaluation
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from convscope.model_summary import Anatomy
     from convscope.prediction import Prediction
     from convscope.run import Run
+
+
+SHOWN_CLASSES = 40
 
 
 def print_json(document: object) -> None:
@@ -66,14 +70,16 @@ class Listener:
         """Say where everything lies."""
         if self.broken_output is not None:
             raise self.broken_output
-        report = run.path / "report.html"
-        if self.as_json:
-            from convscope.comparison import read_results
+        from convscope.comparison import read_results
 
-            accuracy = read_results(run).accuracy
+        report, result = run.path / "report.html", read_results(run)
+        if self.as_json:
+            accuracy = result.accuracy
             found = {"run": str(run.path), "report": str(report), "accuracy": accuracy}
             print_json(found | run.document.training)
         else:
+            for line in view_lines(result):
+                print(line)
             print(f"run     {printable(run.path)}")
             print(f"report  {printable(report)}")
 
@@ -87,15 +93,35 @@ def accuracy_line(result: "Evaluation") -> str:
     )
 
 
+def view_lines(result: "Evaluation") -> list[str]:
+    """Top-5 accuracy, and the accuracy with several views of each image, where there are such."""
+    lines = []
+    if result.top5 is not None and result.top5_interval is not None:
+        low, high = result.top5_interval
+        lines.append(f"top-5 accuracy {result.top5:.2%}  (95 % interval {low:.2%} to {high:.2%})")
+    for one in result.views:
+        low, high = one.accuracy_interval
+        top5 = "" if one.top5 is None else f", top-5 {one.top5:.2%}"
+        lines.append(
+            f"{printable(one.name)} accuracy {one.accuracy:.2%}{top5}  (95 % interval {low:.2%} to "
+            f"{high:.2%}, mean of {one.count} views of each image)"
+        )
+    return lines
+
+
 def print_evaluation(result: "Evaluation") -> None:
     """Accuracy, classes, most confused pairs, robustness."""
-    print(accuracy_line(result))
+    for line in (accuracy_line(result), *view_lines(result)):
+        print(line)
     print(f"loss {result.loss:.4f}, calibration error (ECE) {result.calibration.ece:.2%}\n")
+    scores = sorted(result.per_class, key=lambda s: s.f1 or 0.0)[:SHOWN_CLASSES]
     rows = [
         [printable(s.name, 30), f"{s.support:,}", share(s.precision), share(s.recall), share(s.f1)]
-        for s in result.per_class
+        for s in (result.per_class if len(result.per_class) <= SHOWN_CLASSES else scores)
     ]
     print_table(["class", "images", "precision", "recall", "F1"], rows)
+    if len(result.per_class) > len(rows):
+        print(f"the weakest {len(rows)} of {len(result.per_class):,} classes; all with --json")
     if result.confused_pairs:
         print("\nmost often confused")
         for pair in result.confused_pairs[:5]:
@@ -179,6 +205,16 @@ def print_listing(entries: Sequence["Entry"]) -> None:
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
         print(f"{entry.name:<{width}}  {entry.summary}")
+
+
+def print_cache(found: "CacheInfo") -> None:
+    """Where decoded images are kept, how much room they take, how to remove them."""
+    print(f"decoded images in {printable(found.directory)}")
+    for path, size in found.files:
+        print(f"  {printable(path.name, 20)}  {size / 1e9:.2f} GB")
+    print(f"{found.bytes / 1e9:.2f} GB of at most {found.limit / 1e9:.0f} GB")
+    if found.files:
+        print("`convscope cache clear` removes them; they are made again when they are needed")
 
 
 def print_comparison(found: "Comparison") -> None:

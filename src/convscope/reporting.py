@@ -1,6 +1,7 @@
 """Evaluate a run on test images, and leave results, report, figures and tables in it."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,21 +9,22 @@ import numpy as np
 from torch import nn
 
 from convscope.data.dataset import Dataset
-from convscope.data.preprocess import normalise
+from convscope.data.preprocess import normalise, window
 from convscope.documents import to_json_bytes
 from convscope.errors import InputError
 from convscope.evaluation.inference import log_probabilities
-from convscope.evaluation.metrics import evaluate_predictions
+from convscope.evaluation.metrics import evaluate_predictions, view_score
 from convscope.evaluation.report import render_html
 from convscope.evaluation.report_input import FeatureMaps, ReportInput
 from convscope.evaluation.results import Evaluation
-from convscope.evaluation.robustness import robustness, stratified_indices
+from convscope.evaluation.robustness import affordable_images, robustness, stratified_indices
 from convscope.evaluation.tables import write_tables
+from convscope.evaluation.views import VIEWS
 from convscope.events import Listener, counting
 from convscope.explain.activations import feature_maps
 from convscope.explain.filters import first_filters
 from convscope.files import write_atomically
-from convscope.model_summary import anatomy
+from convscope.model_summary import Anatomy, anatomy
 from convscope.run import Run, load_model, read_metrics
 from convscope.text import printable
 
@@ -36,16 +38,23 @@ def evaluate_run(
     write: bool,
     robust: bool,
     listen: Listener,
+    precision: str = "fp32",
+    device: str = "cpu",
 ) -> Evaluation:
-    """Measure the run's model on `test`; `listen` hears the accuracy before the curves are drawn.
+    """Measure the run's model on `test`; `listen` hears the accuracy before the longer work begins.
+
+    The accuracy is that of a single view of each image. Beside it stand the views that
+    `suitable_views` names, and with `robust` the curves of as many images as are affordable.
 
     Args:
         run: a complete run.
         test: images with classes of the run, matched by name.
         write: whether results and report go into the run directory.
         robust: whether robustness curves are measured.
-        listen: called with the evaluation before its curves are measured, and with the progress
-            of those.
+        listen: called with the evaluation before views and curves are measured, and with the
+            progress of those.
+        precision: `fp32`, or `bf16` for torch's autocast.
+        device: where the model runs.
 
     Raises:
         InputError: classes that the run does not know, images of another shape, broken weights.
@@ -53,7 +62,15 @@ def evaluate_run(
     test = bind_classes(test, run.document.classes)
     model = load_model(run)
     preprocessing = run.document.preprocessing
-    scores = log_probabilities(model, test.images, preprocessing)
+    summary = anatomy(model, preprocessing.input_shape)
+    model = model.to(device)
+    scores = log_probabilities(
+        model,
+        test.images,
+        preprocessing,
+        precision=precision,
+        progress=counting(listen, "evaluating"),
+    )
     evaluation = replace(
         evaluate_predictions(
             scores,
@@ -67,18 +84,45 @@ def evaluate_run(
         images_sha256=digest(test),
     )
     listen(evaluation)
+    if views := suitable_views(run):
+        averaged = log_probabilities(
+            model,
+            test.images,
+            preprocessing,
+            views=views,
+            precision=precision,
+            progress=counting(listen, f"{views} views"),
+        )
+        score = view_score(averaged, test.labels, name=views, count=VIEWS[views])
+        evaluation = replace(evaluation, views=(score,))
     if robust:
         curves = robustness(
             model,
             test.images,
             test.labels,
             preprocessing,
+            limit=affordable_images(summary.multiply_adds),
+            precision=precision,
             progress=counting(listen, "robustness curves"),
         )
         evaluation = replace(evaluation, robustness=curves)
     if write:
-        write_report(run, model, test, evaluation)
+        write_report(run, model.cpu(), test, evaluation, summary)
     return evaluation
+
+
+def suitable_views(run: Run) -> str | None:
+    """The set of views that suits a run: what its training has taught the network to bear.
+
+    Ten crops where training cut windows out of larger pictures; mirror images where it mirrored;
+    else None. The recipe of a run may come from a stranger, so nothing about it is taken for
+    granted.
+    """
+    if run.document.preprocessing.crop is not None:
+        return "ten-crop"
+    augmentation = run.document.recipe.get("augmentation")
+    mirrored = isinstance(augmentation, Mapping) and augmentation.get("flip") is True
+    return "mirrored" if mirrored else None
 
 
 def bind_classes(test: Dataset, classes: tuple[str, ...]) -> Dataset:
@@ -103,21 +147,25 @@ def bind_classes(test: Dataset, classes: tuple[str, ...]) -> Dataset:
 
 def digest(dataset: Dataset) -> str:
     """SHA-256 over images and labels: two evaluations with the same one saw the same test."""
-    content = hashlib.sha256(np.ascontiguousarray(dataset.images).data)
+    content = hashlib.sha256()
+    for start in range(0, len(dataset), 1000):  # in parts: the images may lie on disk
+        content.update(np.ascontiguousarray(dataset.images[start : start + 1000]).data)
     content.update(np.ascontiguousarray(dataset.labels).data)
     return content.hexdigest()
 
 
-def write_report(run: Run, model: nn.Module, test: Dataset, evaluation: Evaluation) -> None:
+def write_report(
+    run: Run, model: nn.Module, test: Dataset, evaluation: Evaluation, summary: Anatomy
+) -> None:
     """Write `results.json`, `report.html`, `tables/` and `figures/` into the run directory."""
     from convscope.evaluation.figures import write_figures  # matplotlib takes a second to load
 
-    report = _report_input(run, model, test, evaluation)
+    report = _report_input(run, model, test, evaluation, summary)
     write_atomically(run.path / "report.html", render_html(report).encode())
     write_tables(report, _own_directory(run.path / "tables"))
     figures = _own_directory(run.path / "figures")
     written = write_figures(report, figures)
-    for name in ("robustness", "mistakes"):  # those that an evaluation may lack
+    for name in ("confusion", "robustness", "mistakes"):  # those that an evaluation may lack
         stale = figures / f"{name}.png"
         if stale not in written and stale.is_file():
             stale.unlink()
@@ -133,7 +181,9 @@ def _own_directory(path: Path) -> Path:
     return path
 
 
-def _report_input(run: Run, model: nn.Module, test: Dataset, evaluation: Evaluation) -> ReportInput:
+def _report_input(
+    run: Run, model: nn.Module, test: Dataset, evaluation: Evaluation, summary: Anatomy
+) -> ReportInput:
     document = run.document
     chosen = [mistake.index for mistake in evaluation.mistakes]
     return ReportInput(
@@ -144,7 +194,7 @@ def _report_input(run: Run, model: nn.Module, test: Dataset, evaluation: Evaluat
         mistake_images=test.images[np.array(chosen, dtype=np.int64)],
         filters=first_filters(model),
         feature_maps=_feature_maps(run, model, test),
-        anatomy=anatomy(model, document.preprocessing.input_shape).to_json(),
+        anatomy=summary.to_json(),
         recipe=document.recipe,
         environment=document.environment,
         provenance=document.data.provenance,
@@ -157,10 +207,12 @@ def _report_input(run: Run, model: nn.Module, test: Dataset, evaluation: Evaluat
 def _feature_maps(run: Run, model: nn.Module, test: Dataset) -> list[FeatureMaps]:
     chosen = stratified_indices(test.labels, SHOWN_IMAGES)
     images = test.images[chosen]
-    layers = feature_maps(model, normalise(images, run.document.preprocessing))
+    preprocessing = run.document.preprocessing
+    layers = feature_maps(model, normalise(images, preprocessing))
+    rows, columns = window(images.shape, images.dtype, preprocessing)
     return [
         FeatureMaps(
-            image=images[i],
+            image=images[i][:, rows, columns],
             true=test.classes[test.labels[index]],
             layers={name: maps[i] for name, maps in layers.items()},
         )

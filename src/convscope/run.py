@@ -49,6 +49,7 @@ class DataReference(BaseModel):
     source: str = Field(max_length=10_000)
     seed: int = 0
     skip_bad: bool = False
+    cache: Literal["auto", "always", "never"] = "auto"
     sizes: dict[str, int] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
 
@@ -68,6 +69,7 @@ class RunDocument(BaseModel):
     recipe: dict[str, Any]
     data: DataReference
     environment: dict[str, Any] = Field(default_factory=dict)
+    compute: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, int | float | None] = Field(default_factory=dict)
 
 

@@ -44,9 +44,8 @@ class Display:
         """One row of progress of a training."""
         if row.finished:
             self.line(epoch_line(row.finished, row.epochs))
-        done, total = (row.epoch - 1) * row.steps + row.step, row.epochs * row.steps
         facts = f"{row.images_per_second:,.0f} images/s  loss {row.loss:.4f}"
-        self.work("training", done, total, facts=facts, seconds_left=row.seconds_left)
+        self.work("training", row.done, row.total, facts=facts, seconds_left=row.seconds_left)
 
     def work(
         self,

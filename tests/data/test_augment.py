@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,24 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from convscope.data.augment import Augmentation, EpochTable, augment, epoch_table
+from convscope.data.augment import Augmentation, EpochTable, augment, colour_axes, epoch_table
+from convscope.errors import InputError
+from convscope.seeds import derive_seed
 
 FULL = Augmentation(
-    shift=3, rotation=20, scale=0.2, shear=10, elastic=2, elastic_grid=5, crop=2, flip=True
+    shift=3,
+    rotation=20,
+    scale=0.2,
+    shear=10,
+    elastic=2,
+    elastic_grid=5,
+    crop=2,
+    flip=True,
+    colour_noise=0.1,
+    cutout=3,
 )
+GREY = FULL.model_copy(update={"colour_noise": 0.0})
+AXES = torch.tensor([[50.0, 8, 3], [50, 0, -6], [50, -8, 3]])
 
 
 def pictures(count: int, channels: int = 1, height: int = 28, width: int = 28) -> torch.Tensor:
@@ -25,16 +39,20 @@ def pictures(count: int, channels: int = 1, height: int = 28, width: int = 28) -
 def table_of(
     matrix: list[list[float]] | None = None,
     shift: tuple[float, float] = (0, 0),
-    crop: tuple[int, int] = (0, 0),
+    corner: tuple[float, float] = (0, 0),
     flip: bool = False,
+    colour: tuple[float, float, float] = (0, 0, 0),
+    hole: tuple[float, float] = (0, 0),
 ) -> EpochTable:
     """A table of one row that says exactly what happens."""
     return EpochTable(
         matrix=torch.tensor([matrix or [[1.0, 0.0], [0.0, 1.0]]]),
         shift=torch.tensor([shift], dtype=torch.float32),
         field=torch.zeros(1, 2, 0, 0),
-        crop=torch.tensor([crop]),
+        corner=torch.tensor([corner]),
         flip=torch.tensor([flip]),
+        colour=torch.tensor([colour]),
+        hole=torch.tensor([hole]),
     )
 
 
@@ -131,7 +149,7 @@ def test_crop_and_flip_move_whole_pixels() -> None:
     padded = torch.nn.functional.pad(images, (2, 2, 2, 2), value=9)
     for x in range(5):
         for y in range(5):
-            found = augment(images, table_of(crop=(x, y)), ONE, spec, 9)
+            found = augment(images, table_of(corner=(x / 5, y / 5)), ONE, spec, 9)
             assert torch.equal(found, padded[:, :, y : y + 6, x : x + 5])
     flipped = augment(images, table_of(flip=True), ONE, Augmentation(flip=True), 9)
     assert torch.equal(flipped, images.flip(3))
@@ -148,16 +166,19 @@ def test_an_image_is_the_same_in_any_batch(
 ) -> None:
     images = pictures(100, *shape)
     images = images.float() / 7 if is_float else images
-    table = epoch_table(FULL, 100, 3, 1)
-    whole = augment(images, table, torch.arange(100), FULL, 17)
+    spec = FULL if shape[0] == 3 else GREY
+    window = (shape[1] + 1, shape[2] + 3)
+    table = epoch_table(spec, 100, 3, 1)
+    whole = augment(images, table, torch.arange(100), spec, 17, window=window, axes=AXES)
     index = torch.tensor(rows)
-    assert torch.equal(augment(images[index], table, index, FULL, 17), whole[index])
+    part = augment(images[index], table, index, spec, 17, window=window, axes=AXES)
+    assert torch.equal(part, whole[index])
 
 
 @given(n=st.integers(0, 60), more=st.integers(0, 60), seed=st.integers(0, 2**60))
 def test_rows_do_not_depend_on_the_number_of_images(n: int, more: int, seed: int) -> None:
     short, long = epoch_table(FULL, n, seed, 4), epoch_table(FULL, n + more, seed, 4)
-    for name in ("shift", "field", "crop", "flip"):
+    for name in ("shift", "field", "corner", "flip", "colour", "hole"):
         assert torch.equal(getattr(short, name), getattr(long, name)[:n])
     assert torch.allclose(short.matrix, long.matrix[:n], atol=1e-6)
 
@@ -181,7 +202,8 @@ def test_ranges_are_kept_and_filled() -> None:
         assert float(shift.abs().max()) <= 3
         assert float(shift.max()) > 2.99
         assert abs(float(shift.mean())) < 4 * 3 / math.sqrt(3 * n)  # 4 standard errors
-        counts = torch.bincount(table.crop[:, axis], minlength=5)
+        places = (table.corner[:, axis] * 5).long()
+        counts = torch.bincount(places, minlength=5)
         assert len(counts) == 5
         assert float((counts - n / 5).abs().max()) < 5 * math.sqrt(n * 0.2 * 0.8)
     assert abs(float(table.flip.float().mean()) - 0.5) < 4 * 0.5 / math.sqrt(n)
@@ -212,7 +234,7 @@ def test_a_constant_field_is_a_shift() -> None:
     spec = Augmentation(elastic=2)
     table = epoch_table(spec, 1, 0, 0)
     field = torch.full_like(table.field, 1.0)
-    constant = EpochTable(table.matrix, table.shift, field, table.crop, table.flip)
+    constant = replace(table, field=field)
     images = pictures(1, 1, 9, 11)
     found = augment(images, constant, ONE, spec, 0)
     assert torch.equal(found[:, :, :-1, :-1], images[:, :, 1:, 1:])
@@ -220,19 +242,19 @@ def test_a_constant_field_is_a_shift() -> None:
 
 def test_types_are_kept() -> None:
     table = epoch_table(FULL, 4, 0, 0)
-    for images in (pictures(4), pictures(4).float()):
-        found = augment(images, table, torch.arange(4), FULL, 0)
+    for images in (pictures(4, 3), pictures(4, 3).float()):
+        found = augment(images, table, torch.arange(4), FULL, 0, axes=AXES)
         assert found.dtype == images.dtype
         assert found.shape == images.shape
 
 
 def test_white_stays_white_and_black_black() -> None:
     """Rounding never leaves 0 … 255, where uint8 would wrap around."""
-    table = epoch_table(FULL, 200, 0, 0)
+    table = epoch_table(GREY, 200, 0, 0)
     for value in (0, 255):
         images = torch.full((200, 1, 28, 28), value, dtype=torch.uint8)
-        assert (augment(images, table, torch.arange(200), FULL, value) == value).all()
-        mixed = augment(images, table, torch.arange(200), FULL, 255 - value)
+        assert (augment(images, table, torch.arange(200), GREY, value) == value).all()
+        mixed = augment(images, table, torch.arange(200), GREY, 255 - value)
         assert float((mixed == value).float().mean()) > 0.5
 
 
@@ -248,6 +270,10 @@ def test_white_stays_white_and_black_black() -> None:
         {"elastic_grid": 2},
         {"crop": -1},
         {"crop": 1.5},
+        {"colour_noise": -0.1},
+        {"colour_noise": math.nan},
+        {"cutout": -1},
+        {"cutout": 2.5},
         {"zoom": 1},
     ],
 )
@@ -259,3 +285,243 @@ def test_out_of_range(arguments: dict[str, Any]) -> None:
 def test_json_round_trip() -> None:
     assert Augmentation.model_validate_json(FULL.model_dump_json()) == FULL
     assert Augmentation() == Augmentation(shift=0, crop=0)
+
+
+# Windows
+
+
+@given(
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    border=st.integers(0, 4),
+    fill=st.integers(0, 255),
+    flip=st.booleans(),
+    is_float=st.booleans(),
+    data=st.data(),
+)
+def test_a_window_is_cut_from_the_image_and_its_border(
+    height: int, width: int, border: int, fill: int, flip: bool, is_float: bool, data: Any
+) -> None:
+    """Pixel by pixel: the window's own place is drawn, then compared with where it was cut."""
+    window = (
+        data.draw(st.integers(1, height + 2 * border)),
+        data.draw(st.integers(1, width + 2 * border)),
+    )
+    free = (width + 2 * border - window[1], height + 2 * border - window[0])
+    x, y = (data.draw(st.integers(0, most)) for most in free)
+    images = pictures(1, 3, height, width)
+    images = images.float() if is_float else images
+    # The middle of the x-th of the equal parts that 0 to 1 has.
+    corner = ((x + 0.5) / (free[0] + 1), (y + 0.5) / (free[1] + 1))
+    spec = Augmentation(crop=border, flip=True)
+    table = table_of(corner=corner, flip=flip)
+    found = augment(images, table, ONE, spec, fill, window=window)
+    expected = torch.full((1, 3, *window), fill).to(images.dtype)
+    for row in range(window[0]):
+        for column in range(window[1]):
+            from_row, from_column = y + row - border, x + column - border
+            if 0 <= from_row < height and 0 <= from_column < width:
+                place = window[1] - 1 - column if flip else column
+                expected[:, :, row, place] = images[:, :, from_row, from_column]
+    assert found.dtype == images.dtype
+    assert torch.equal(found, expected)
+
+
+def test_a_window_of_the_whole_image_changes_nothing() -> None:
+    images = pictures(3, 3, 6, 5)
+    table = epoch_table(Augmentation(), 3, 0, 0)
+    assert augment(images, table, torch.arange(3), Augmentation(), window=(6, 5)) is images
+
+
+def test_windows_lie_everywhere_and_change_with_the_epoch() -> None:
+    ramp = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8).expand(2000, 1, 8, 8)
+    spec, rows = Augmentation(), torch.arange(2000)
+    first, second = (
+        augment(ramp, epoch_table(spec, 2000, 0, epoch), rows, spec, window=(6, 7))
+        for epoch in (0, 1)
+    )
+    corners = first[:, 0, 0, 0].tolist()
+    assert set(corners) == {8 * y + x for y in range(3) for x in range(2)}
+    most = max(corners.count(value) for value in set(corners))
+    assert most < 2000 / 6 + 5 * math.sqrt(2000 * 5 / 36)
+    assert not torch.equal(first, second)
+
+
+def test_too_large_a_window_is_refused() -> None:
+    spec = Augmentation(crop=1)
+    with pytest.raises(
+        InputError,
+        match="the window is 9 × 4; allowed: at most the 6 × 5 pixels of the images and a border",
+    ):
+        augment(pictures(1, 3, 6, 5), table_of(), ONE, spec, window=(9, 4))
+
+
+def test_new_changes_leave_the_old_draws_alone() -> None:
+    """A recipe without them trains on the same bits as ever, and so does one with them."""
+    plain = Augmentation(shift=2, rotation=9, elastic=1, crop=4, flip=True)
+    more = plain.model_copy(update={"colour_noise": 0.1, "cutout": 4})
+    old, new = epoch_table(plain, 50, 5, 2), epoch_table(more, 50, 5, 2)
+    for name in ("matrix", "shift", "field", "corner", "flip"):
+        assert torch.equal(getattr(old, name), getattr(new, name))
+    assert old.colour.numel() == old.hole.numel() == 0
+
+
+def test_the_draws_of_an_epoch_stay_where_they_are() -> None:
+    """One row of the epoch's own stream for each image: runs of old go on with the same bits."""
+    spec = Augmentation(shift=2, elastic=3, elastic_grid=5, crop=4, flip=True, cutout=2)
+    table = epoch_table(spec, 30, 5, 2)
+    generator = torch.Generator().manual_seed(derive_seed(5, "augment", 2))
+    chance = torch.rand(30, 8 + 2 * 25, generator=generator)
+    assert torch.equal(table.shift, (chance[:, 0:2] * 2 - 1) * 2)
+    assert torch.equal(table.corner, chance[:, 5:7])
+    assert torch.equal(table.flip, chance[:, 7] < 0.5)
+    assert torch.equal(table.field.flatten(1), (chance[:, 8:] * 2 - 1) * 3)
+    corners = (chance[:, 5:7] * 9).long()  # 0 to 8: a border of 4 on each side
+    images = pictures(30, 3, 12, 12)
+    padded = torch.nn.functional.pad(images, (4, 4, 4, 4), value=7)
+    upright = replace(table, flip=torch.zeros(30, dtype=torch.bool))
+    found = augment(images, upright, torch.arange(30), Augmentation(crop=4), 7)
+    expected = [padded[i, :, y : y + 12, x : x + 12] for i, (x, y) in enumerate(corners.tolist())]
+    assert torch.equal(found, torch.stack(expected))
+
+
+# Cutout
+
+
+@given(
+    side=st.integers(1, 12), height=st.integers(1, 9), width=st.integers(1, 9), fill=st.integers()
+)
+def test_cutout_is_that_of_a_loop(side: int, height: int, width: int, fill: int) -> None:
+    fill %= 256
+    images, spec = pictures(40, 3, height, width), Augmentation(cutout=side)
+    table = epoch_table(spec, 40, 1, 1)
+    found = augment(images, table, torch.arange(40), spec, fill)
+    assert torch.equal(images, pictures(40, 3, height, width))  # the data set's own stay
+    for row in range(40):
+        x, y = (
+            math.floor(float(u) * n) for u, n in zip(table.hole[row], (width, height), strict=True)
+        )
+        expected = images[row].clone()
+        for i in range(height):
+            for j in range(width):
+                if y - side // 2 <= i < y - side // 2 + side and (
+                    x - side // 2 <= j < x - side // 2 + side
+                ):
+                    expected[:, i, j] = fill
+        assert torch.equal(found[row], expected)
+
+
+def test_cutout_by_hand() -> None:
+    """A square of 2 with its centre at (3, 0) of a 4 × 3 image: half of it lies outside."""
+    images = torch.full((1, 1, 3, 4), 7, dtype=torch.uint8)
+    spec, hole = Augmentation(cutout=2), (0.75, 0.1)
+    found = augment(images, table_of(hole=hole), ONE, spec, 1)
+    assert found[0, 0].tolist() == [[7, 7, 1, 1], [7, 7, 7, 7], [7, 7, 7, 7]]
+
+
+def test_cutout_comes_after_the_colour() -> None:
+    spec = Augmentation(cutout=40, colour_noise=0.1)
+    table = epoch_table(spec, 4, 0, 0)
+    found = augment(pictures(4, 3), table, torch.arange(4), spec, 200, axes=AXES)
+    assert (found[:, :, 14, 14] == 200).all()
+
+
+# Colour noise
+
+
+def test_colour_axes_by_hand() -> None:
+    """Grey values 0 and 2 along (1, 1, 1): variance 1 in each channel, 3 along the axis."""
+    images = np.zeros((2, 3, 1, 1), dtype=np.uint8)
+    images[1] = 2
+    assert colour_axes(images).numpy() == pytest.approx(
+        np.array([[1.0, 0, 0]] * 3), abs=1e-6
+    )  # √3 times the unit vector (1, 1, 1) / √3
+
+
+def test_colour_axes_are_the_covariance() -> None:
+    """numpy.cov is another way to the same matrix: A Aᵀ, with orthogonal columns, largest first."""
+    rng = np.random.default_rng(0)
+    mixed = rng.normal(size=(40 * 81, 3)) @ rng.normal(size=(3, 3)) * 30 + 120
+    images = np.clip(mixed, 0, 255).astype(np.uint8).reshape(40, 9, 9, 3).transpose(0, 3, 1, 2)
+    axes = colour_axes(images).double().numpy()
+    values = images.transpose(1, 0, 2, 3).reshape(3, -1)
+    np.testing.assert_allclose(axes @ axes.T, np.cov(values, bias=True), rtol=1e-5)
+    gram = axes.T @ axes
+    assert np.abs(gram - np.diag(np.diag(gram))).max() < 1e-3
+    assert (np.diff(np.diag(gram)) <= 0).all()
+    assert (axes[np.abs(axes).argmax(axis=0), range(3)] > 0).all()
+
+
+def test_colour_axes_see_evenly_spaced_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    from convscope.data import colour
+
+    monkeypatch.setattr(colour, "MOST_IMAGES", 3)
+    images = pictures(9, 3, 5, 4).numpy()
+    assert torch.equal(colour_axes(images), colour_axes(images[[0, 3, 6]]))
+    monkeypatch.setattr(colour, "MOST_PIXELS", 45)  # two images of 20 pixels
+    assert torch.equal(colour_axes(images), colour_axes(images[[0, 4]]))
+    monkeypatch.setattr(colour, "MOST_PIXELS", 1)
+    assert torch.equal(colour_axes(images), colour_axes(images[:1]))
+
+
+def test_colour_axes_of_one_colour_are_zero() -> None:
+    assert not colour_axes(np.full((3, 3, 4, 4), 77, dtype=np.uint8)).any()
+
+
+@pytest.mark.parametrize(("n", "channels"), [(0, 3), (4, 1)])
+def test_colour_axes_need_colours(n: int, channels: int) -> None:
+    images = np.zeros((n, channels, 4, 4), dtype=np.uint8)
+    with pytest.raises(InputError, match=f"for {n} images of {channels} channels; allowed: at lea"):
+        colour_axes(images)
+
+
+def test_colour_noise_by_hand() -> None:
+    """0.1 · 50 + 0.5 · 8 − 1 · 3 = 6, and so on: one colour for the whole image."""
+    images = torch.tensor([[[[0, 100]], [[100, 250]], [[3, 254]]]], dtype=torch.uint8)
+    spec, table = Augmentation(colour_noise=1), table_of(colour=(0.1, 0.5, -1.0))
+    found = augment(images, table, ONE, spec, axes=AXES)
+    assert found[0, :, 0].tolist() == [[6, 106], [111, 255], [1, 252]]  # + 6, + 11, − 2
+    found = augment(images.float(), table, ONE, spec, axes=AXES)
+    assert found[0, :, 0].tolist() == [[6, 106], [111, 261], [1, 252]]
+
+
+@given(st.lists(st.floats(-400, 400, width=32), min_size=3, max_size=3))
+def test_colour_noise_of_bytes_is_rounded_and_bounded(colour: list[float]) -> None:
+    values = torch.arange(256, dtype=torch.uint8).expand(1, 3, 1, 256).contiguous()
+    axes, table = torch.eye(3), table_of(colour=(colour[0], colour[1], colour[2]))
+    found = augment(values, table, ONE, Augmentation(colour_noise=1), axes=axes)
+    for channel in range(3):
+        expected = [min(max(v + round(colour[channel]), 0), 255) for v in range(256)]
+        assert found[0, channel, 0].tolist() == expected
+
+
+def test_colour_multipliers_are_normal() -> None:
+    n = 20_000
+    colour = epoch_table(Augmentation(colour_noise=0.1), n, 0, 0).colour
+    assert colour.shape == (n, 3)
+    assert float(colour.mean(0).abs().max()) < 5 * 0.1 / math.sqrt(n)
+    assert torch.allclose(colour.std(0), torch.tensor(0.1), atol=5 * 0.1 / math.sqrt(2 * n))
+    beyond = float((colour.abs() > 0.196).float().mean())
+    assert abs(beyond - 0.05) < 5 * math.sqrt(0.05 * 0.95 / (3 * n))
+    assert float(torch.corrcoef(colour.T).fill_diagonal_(0).abs().max()) < 5 / math.sqrt(n)
+
+
+def test_colour_noise_adds_a_few_grey_levels() -> None:
+    """Of photographs, whose grey levels have a deviation of about 60, about 6 in each channel."""
+    rng = np.random.default_rng(0)
+    light = rng.normal(120, 55, (300, 1, 8, 8)) + rng.normal(0, 20, (300, 3, 8, 8))
+    images = np.clip(light, 0, 255).astype(np.uint8)
+    spec = Augmentation(colour_noise=0.1)
+    table = epoch_table(spec, 300, 0, 0)
+    grey = torch.full((300, 3, 1, 1), 128.0)
+    moved = augment(grey, table, torch.arange(300), spec, axes=colour_axes(images)) - grey
+    assert 3 < float(moved.std()) < 8
+
+
+def test_colour_noise_needs_axes_and_colours() -> None:
+    spec = Augmentation(colour_noise=0.1)
+    table = epoch_table(spec, 1, 0, 0)
+    with pytest.raises(InputError, match="on 3 channels without axes; allowed: 3 channels, and"):
+        augment(pictures(1, 3), table, ONE, spec)
+    with pytest.raises(InputError, match="on 1 channels with axes"):
+        augment(pictures(1), table, ONE, spec, axes=AXES)

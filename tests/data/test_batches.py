@@ -32,7 +32,7 @@ def test_orders_differ_between_epochs_and_seeds() -> None:
 
 
 def test_batches() -> None:
-    images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1)
+    images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
     labels = torch.arange(10) * 10
     order = torch.tensor([3, 1, 4, 0, 5, 9, 2, 6, 8, 7])
     found = list(batches(images, labels, order, 4))

@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from hostile_images import pixels, put
 from PIL import Image
 
-from convscope.data.catalog import CATALOG, load
+from convscope.data.catalog import CATALOG, load, load_test
 from convscope.data.download import Resource
+from convscope.data.preprocess import conform
 from convscope.errors import ConvscopeError, InputError
 
 MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
@@ -264,7 +266,7 @@ def test_data_of_one_size_only_shrink(idx_folder: Path) -> None:
 
 def test_grey_becomes_three_equal_channels(idx_folder: Path) -> None:
     grey, colour = load(idx_folder), load(idx_folder, channels=3)
-    assert (colour.train.images == grey.train.images).all()
+    assert (colour.train.images[:] == grey.train.images[:]).all()
 
 
 def test_one_class_only(tmp_path: Path, idx_folder: Path) -> None:
@@ -308,3 +310,47 @@ def test_torch_is_not_needed() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert ran.stdout.strip() == "False"
+
+
+# -- the way to a size ---------------------------------------------------------------------------
+
+
+def test_small_images_of_one_size_keep_it_if_asked(tmp_path: Path) -> None:
+    for name in ("train/a/1", "train/b/1", "test/a/1"):
+        put(tmp_path / "x" / f"{name}.png", pixels(len(name), 32, 32))
+    kept = load(tmp_path / "x", size=(227, 227), keep_size=True)
+    assert kept.train.image_shape == kept.test.image_shape == (3, 32, 32)
+    np.testing.assert_array_equal(kept.test.images[0].transpose(1, 2, 0), pixels(8, 32, 32))
+    assert load(tmp_path / "x", size=(227, 227)).train.image_shape == (3, 227, 227)
+    assert load(tmp_path / "x", size=(32, 31), keep_size=True).train.image_shape == (3, 32, 31)
+    put(tmp_path / "x" / "test" / "b" / "other.png", pixels(1, 32, 33))
+    mixed = load(tmp_path / "x", size=(60, 50), keep_size=True)
+    assert mixed.train.image_shape == mixed.test.image_shape == (3, 60, 50)
+    exact = load_test(tmp_path / "x", size=(40, 40), channels=1, classes=("a", "b"))
+    assert exact.image_shape == (1, 40, 40)
+
+
+def test_larger_images_are_covered_or_stretched(tmp_path: Path) -> None:
+    """A picture of 4 × 8: its left and right quarter are cut off, or it is squeezed."""
+    picture = np.zeros((4, 8, 1), np.uint8)
+    picture[:, :2], picture[:, 6:] = 255, 255
+    for name in ("train/a/1", "train/b/1", "test/a/1"):
+        put(tmp_path / "x" / f"{name}.png", picture)
+    covered = load(tmp_path / "x", size=(4, 4), aspect="cover")
+    assert not covered.train.images[:].any()
+    stretched = load(tmp_path / "x", size=(4, 4))
+    assert stretched.train.images[:].any()
+    assert (
+        not load_test(tmp_path / "x", size=(4, 4), channels=1, classes=("a", "b"), aspect="cover")
+        .images[:]
+        .any()
+    )
+
+
+def test_larger_data_of_one_size_is_covered_too() -> None:
+    """Digits of 28 × 28, asked for in 14 × 7: scaled to 14 × 14, cut from column 3 on."""
+    whole = load("mnist-sample").test
+    found = load("mnist-sample", size=(14, 7), aspect="cover").test
+    for own, covered in zip(whole.images[:20], found.images, strict=False):
+        expected = conform(own.transpose(1, 2, 0), None, (14, 14))[:, :, 3:10]
+        np.testing.assert_array_equal(covered, expected)

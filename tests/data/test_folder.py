@@ -8,8 +8,8 @@ import pytest
 from hostile_images import FOLDER_NAMES, encode, hostile_files, pixels, put
 from PIL import Image
 
-from convscope.data.class_folders import in_parallel
 from convscope.data.dataset import Dataset
+from convscope.data.decoding import in_parallel
 from convscope.data.duplicates import duplicates_across
 from convscope.data.folder import read_folder
 from convscope.data.images import decode
@@ -340,12 +340,14 @@ def test_threads_keep_the_order_and_pass_errors_on() -> None:
         return name * 2
 
     names = [str(number) for number in range(70)]
-    assert in_parallel(slowly, names) == [name * 2 for name in names]
+    assert list(in_parallel(slowly, names)) == [name * 2 for name in names]
     assert len(threads) > 1
-    assert in_parallel(slowly, []) == []
-    assert in_parallel(lambda _: get_ident(), names) == [get_ident()] * 70  # too quick for threads
+    assert list(in_parallel(slowly, [])) == []
+    assert (
+        list(in_parallel(lambda _: get_ident(), names)) == [get_ident()] * 70
+    )  # too quick for threads
     with pytest.raises(InputError, match="seventy-seven"):
-        in_parallel(slowly, [str(number) for number in range(70, 200)])
+        list(in_parallel(slowly, [str(number) for number in range(70, 200)]))
 
 
 # -- the layout of names, without files ----------------------------------------------------------

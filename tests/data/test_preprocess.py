@@ -1,5 +1,6 @@
 import json
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,110 @@ def test_conform_refuses_other_shapes(shape: tuple[int, ...]) -> None:
         conform(np.zeros(shape, np.uint8), 1, (2, 2))
 
 
+@pytest.mark.parametrize(
+    ("shape", "size", "expected"),
+    [
+        ((2, 4), (2, 2), [[1, 2], [11, 12]]),  # one column off each side
+        ((2, 5), (2, 2), [[1, 2], [11, 12]]),  # of three columns too many, one on the left
+        ((4, 2), (2, 2), [[10, 11], [20, 21]]),
+        ((3, 3), (3, 2), [[0, 1], [10, 11], [20, 21]]),
+        ((3, 3), (3, 3), [[0, 1, 2], [10, 11, 12], [20, 21, 22]]),
+    ],
+)
+def test_cover_cuts_what_is_too_long_on_both_sides(
+    shape: tuple[int, int], size: tuple[int, int], expected: list[list[int]]
+) -> None:
+    """Pixel (y, x) is 10 y + x; nothing is scaled, so nothing is blurred."""
+    picture = np.add.outer(10 * np.arange(shape[0]), np.arange(shape[1])).astype(np.uint8)
+    found = conform(picture[:, :, None], None, size, "cover")
+    np.testing.assert_array_equal(found[0], expected)
+
+
+def test_cover_scales_until_both_sides_are_covered() -> None:
+    """1 × 2 to 2 × 2: doubled, 2 × 4, of which the middle columns are kept: ¾ and ¼ of each."""
+    picture = np.array([[[0], [100]]], np.uint8)
+    np.testing.assert_array_equal(conform(picture, None, (2, 2), "cover")[0], [[25, 75]] * 2)
+
+
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    channels=st.sampled_from([1, 3]),
+    seed=st.integers(0, 1000),
+)
+def test_cover_is_the_formula(
+    shape: tuple[int, int], size: tuple[int, int], channels: int, seed: int
+) -> None:
+    """By loops: each new pixel is a mean around its place in the old picture."""
+    picture = np.random.default_rng(seed).integers(0, 256, (*shape, channels), dtype=np.uint8)
+    scale = max(Fraction(new, old) for new, old in zip(size, shape, strict=True))
+    axes = []
+    for old, new in zip(shape, size, strict=True):
+        first = math.floor((old * scale - new) / 2)
+        matrix = np.zeros((new, old))
+        for i in range(new):
+            place = float((first + i + Fraction(1, 2)) / scale)
+            for j in range(old):
+                matrix[i, j] = max(0.0, 1 - abs(j + 0.5 - place) / max(float(1 / scale), 1.0))
+        axes.append(matrix / matrix.sum(axis=1, keepdims=True))
+    expected = np.einsum("ij,jkc,lk->cil", axes[0], picture.astype(float), axes[1])
+    found = conform(picture, None, size, "cover")
+    assert found.shape == (channels, *size)
+    np.testing.assert_allclose(found, expected, atol=1.01)  # Pillow rounds each direction
+
+
+def test_a_thin_tall_picture_is_no_bomb() -> None:
+    """Pillow would first make it 4096 wide: 4 GB for this one of a megabyte."""
+    tall = np.repeat(np.arange(256, dtype=np.uint8), 4096)[:, None, None]
+    for aspect in ("stretch", "cover"):
+        found = conform(tall, None, (64, 4096), aspect)[0]
+        assert found.shape == (64, 4096)
+        assert (found == found[:, :1]).all()
+    stretched = conform(tall, None, (64, 4096))[0, :, 0]
+    np.testing.assert_allclose(stretched, np.arange(64) * 4 + 1.5, atol=1.1)
+
+
+# -- the window and its size in the batch ------------------------------------------------------
+
+
+def test_the_window_is_the_centre_or_already_cut() -> None:
+    p = Preprocessing(
+        channels=1, size=(3, 6), crop=(2, 3), mean=(0.0,), std=(1 / 255,), padding=(1, 0, 0, 0)
+    )
+    images = np.arange(18, dtype=np.uint8).reshape(1, 1, 3, 6)
+    expected = [[0, 1, 2, 3], [0, 7, 8, 9]]  # rows 0 and 1, columns 1 to 3; the border is 0
+    np.testing.assert_allclose(normalise(images, p)[0, 0], expected, rtol=1e-6)
+    cut = np.array([[[[1, 2, 3], [7, 8, 9]]]], np.uint8)
+    np.testing.assert_array_equal(normalise(cut, p), normalise(images, p))
+    assert p.input_shape == (1, 2, 4)
+    with pytest.raises(InputError, match=r"allowed: uint8, \(N, 1, 3, 6\) or \(N, 1, 2, 3\)"):
+        normalise(np.zeros((1, 1, 3, 5), np.uint8), p)
+
+
+def test_resized_in_the_batch_before_the_border() -> None:
+    """A row 0, 200 doubled is 0, 50, 150, 200; the border stays outside."""
+    p = Preprocessing(
+        channels=1,
+        size=(1, 4),
+        crop=(1, 2),
+        resize=(1, 4),
+        padding=(0, 1, 0, 0),
+        fill=9,
+        mean=(0.0,),
+        std=(1 / 255,),
+    )
+    images = np.array([[[[77, 0, 200, 77]]]], np.uint8)
+    assert p.input_shape == (1, 1, 5)
+    np.testing.assert_allclose(normalise(images, p)[0, 0], [[0, 50, 150, 200, 9]], rtol=1e-6)
+
+
+def test_documents_written_before_these_fields_still_load() -> None:
+    old = '{"channels":1,"size":[28,28],"padding":[2,2,2,2],"fill":0,"mean":[0.5],"std":[0.5]}'
+    p = Preprocessing.model_validate_json(old)
+    assert (p.aspect, p.crop, p.resize) == ("stretch", None, None)
+    assert p.input_shape == (1, 32, 32)
+
+
 # -- measuring -------------------------------------------------------------------------------
 
 
@@ -195,7 +300,14 @@ def test_it_survives_json_and_cannot_be_changed() -> None:
         ({"std": (math.inf,)}, "finite number"),
         ({"std": (1e-39,)}, "leave the range of float32"),
         ({"mean": (1e39,)}, "leave the range of float32"),
-        ({"crop": 3}, "Extra inputs are not permitted"),
+        ({"cropped": 3}, "Extra inputs are not permitted"),
+        ({"crop": (29, 28)}, "crop is 29 × 28; allowed: at most the size, 28 × 28"),
+        ({"crop": (28, 29)}, "crop is 28 × 29; allowed: at most the size, 28 × 28"),
+        ({"crop": (0, 28)}, "greater than or equal to 1"),
+        ({"resize": (4097, 28)}, "less than or equal to 4096"),
+        ({"resize": (28, 0)}, "greater than or equal to 1"),
+        ({"resize": (4096, 9)}, "the input is 4100 × 13 with its border; allowed: at most 4096"),
+        ({"aspect": "squeeze"}, "Input should be 'stretch' or 'cover'"),
     ],
 )
 def test_it_refuses_what_makes_no_sense(change: dict[str, Any], message: str) -> None:

@@ -27,7 +27,7 @@ def test_an_image_depends_on_seed_split_and_index_alone() -> None:
         count = len(small[split])
         np.testing.assert_array_equal(small[split].images, large[split].images[:count])
     other = read_shapes(train=20, test=10, seed=1)
-    assert not (other["train"].images == small["train"].images).all(axis=(1, 2, 3)).any()
+    assert not (other["train"].images[:] == small["train"].images[:]).all(axis=(1, 2, 3)).any()
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 31), (64, 17), (227, 227)])
@@ -78,7 +78,7 @@ def test_nothing_is_cut_off_in_a_corner(label: int) -> None:
 def test_a_nearest_mean_rule_does_not_solve_it() -> None:
     """Colour and position say nothing of the class, so a rule on mean pixels stays near chance."""
     splits = read_shapes(size=(16, 16), train=1000, test=500)
-    train, test = (splits[name].images.reshape(len(splits[name]), -1) / 255 for name in splits)
+    train, test = (splits[name].images[:].reshape(len(splits[name]), -1) / 255 for name in splits)
     means = np.stack([train[splits["train"].labels == label].mean(0) for label in range(10)])
     guess = ((test[:, None] - means) ** 2).sum(2).argmin(1)
     assert (guess == splits["test"].labels).mean() < 0.3

@@ -1,14 +1,21 @@
 """Charts: geometry computed by hand, and shades."""
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_inputs import make_report
 
-from convscope.evaluation.chart_confusion import confusion_chart, error_shade, worst_rate
+from convscope.evaluation.chart_confusion import (
+    confusion_chart,
+    drawn_part,
+    error_shade,
+    worst_rate,
+)
 from convscope.evaluation.charts import (
     Series,
     legend_html,
@@ -16,6 +23,7 @@ from convscope.evaluation.charts import (
     reliability_chart,
     ticks,
 )
+from convscope.evaluation.metrics import evaluate_predictions
 from convscope.evaluation.results import Calibration, CalibrationBin
 
 
@@ -148,3 +156,29 @@ def test_error_shades_are_in_range_and_grow(one: float, other: float) -> None:
     worst = max(one, other)
     shades = [error_shade(rate, worst) for rate in sorted((one, other))]
     assert 1 <= shades[0] <= shades[1] == 6
+
+
+def test_part_of_a_large_matrix_keeps_the_whole_classes_totals() -> None:
+    """Class 3 loses 2 of 8 to class 7, and 1 to class 9, which is left out."""
+    k = 130
+    labels = np.repeat(np.arange(k), 8)
+    predictions = labels.copy()
+    predictions[24:26], predictions[26] = 7, 9
+    logs = np.full((len(labels), k), -50.0)
+    logs[np.arange(len(labels)), predictions] = 0.0
+    names = [f"c{i}" for i in range(k)]
+    result = evaluate_predictions(logs, labels, names, dataset="d", split="test")
+    assert drawn_part(result) == (
+        ["c3", "c7", "c9"],
+        [[5, 2, 1], [0, 8, 0], [0, 0, 8]],
+        [8, 8, 8],
+    )
+    only = replace(result, confused_pairs=result.confused_pairs[:1])
+    classes, cells, totals = drawn_part(only)
+    assert (classes, cells, totals) == (["c3", "c7"], [[5, 2], [0, 8]], [8, 8])
+    assert worst_rate(cells, totals) == 2 / 8
+    chart = confusion_chart(classes, cells, totals)
+    assert "true c3, predicted c7: 2 of 8 (25.0\xa0%)" in chart
+    assert "Confusion matrix of 2 chosen classes: 13 of 16 images on the diagonal" in chart
+    right = replace(result, confused_pairs=())
+    assert drawn_part(right) == ([], [], [])

@@ -1,5 +1,6 @@
 """PNG pictures, pixels inside the page, and CSV tables."""
 
+import base64
 import csv
 import io
 import subprocess
@@ -16,7 +17,17 @@ from report_inputs import HOSTILE, hostile_report, make_report
 from convscope.errors import InputError
 from convscope.evaluation.figures import write_figures
 from convscope.evaluation.figures_pixels import mosaic
-from convscope.evaluation.pixels import ACTIVATION_COLOURS, largest, photo, signed, signed_levels
+from convscope.evaluation.pixels import (
+    ACTIVATION_COLOURS,
+    colour_levels,
+    largest,
+    photo,
+    photo_html,
+    signed,
+    signed_levels,
+    strongest,
+)
+from convscope.evaluation.results import ViewScore
 from convscope.evaluation.tables import write_tables
 
 NAMES = [
@@ -127,6 +138,64 @@ def test_photo_keeps_every_pixel(channels: int) -> None:
     np.testing.assert_array_equal(pixels, image[0] if channels == 1 else image.transpose(1, 2, 0))
 
 
+def test_filters_for_colour_are_pictures_around_mid_grey() -> None:
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(3, 5, 4)).astype(np.float32)
+    levels = colour_levels(kernel).astype(int)
+    assert levels.shape == (5, 4, 3)
+    np.testing.assert_allclose(
+        (levels - 128) / 127, np.moveaxis(kernel, 0, -1) / largest(kernel), atol=0.5 / 127 + 1e-6
+    )
+    assert {1, 255} & set(levels.ravel().tolist())
+    for flat in (np.zeros((3, 2, 2)), np.full((3, 2, 2), np.nan)):
+        assert (colour_levels(flat.astype(np.float32)) == 128).all()
+    np.testing.assert_array_equal(colour_levels(kernel), colour_levels(7 * kernel))
+
+
+def test_famous_figure_has_sixteen_filters_to_a_row(tmp_path: Path) -> None:
+    """96 filters of 11 × 11: red ones and blue ones in turn, each at its place."""
+    filters = np.zeros((96, 3, 11, 11), np.float32)
+    filters[::2, 0] = filters[1::2, 2] = 0.25
+    write_figures(make_report(channels=3, filters=filters), tmp_path)
+    with Image.open(tmp_path / "filters.png") as image:
+        picture = np.asarray(image.convert("RGB"))
+    assert picture.shape[1] == round(10.2 * 120)
+    step = (picture.shape[1] - 24) / 16
+    for row in range(6):
+        for column in range(16):
+            y, x = round(12 + step * (row + 0.45)), round(12 + step * (column + 0.45))
+            expected = (128, 128, 255) if column % 2 else (255, 128, 128)
+            assert np.abs(picture[y, x].astype(int) - expected).max() <= 1, (row, column)
+
+
+def test_small_photos_are_exact_and_large_ones_are_light() -> None:
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (3, 32, 48), dtype=np.uint8)
+    html = photo_html(small, 'a "cat"', "source")
+    assert html.startswith('<img class="pixels source" src="data:image/png;base64,')
+    assert html.endswith(' alt="a &quot;cat&quot;">')
+    y, x = np.mgrid[:300, :400]
+    smooth = np.stack([(x // 2 % 256), (y // 2 % 256), (x + y) // 4]).astype(np.uint8)
+    for large in (smooth, smooth[:1]):
+        html = photo_html(large, "a cat")
+        assert html.startswith('<img class="smooth" src="data:image/jpeg;base64,')
+        assert len(html) < 12_000
+        data = html.partition("base64,")[2].partition('"')[0]
+        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+            assert image.size == (192, 144)
+            expected = Image.fromarray(np.moveaxis(large, 0, -1).squeeze()).resize((192, 144))
+            difference = np.asarray(image, int) - np.asarray(expected, int)
+            assert np.abs(difference).mean() < 4
+
+
+def test_strongest_maps_stay_in_order() -> None:
+    maps = np.arange(20, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
+    maps[3] = -100
+    maps[5] = np.nan
+    assert strongest(maps, 3).tolist() == [3, 18, 19]
+    assert strongest(maps, 50).tolist() == list(range(20))
+
+
 def test_mosaic_places_tiles_in_rows() -> None:
     tiles = [np.full((1, 2), value, np.float32) for value in (1, 2, 3)]
     nan = np.nan
@@ -143,12 +212,31 @@ def read(path: Path) -> list[list[str]]:
 
 def test_tables_hold_the_numbers_exactly(tmp_path: Path) -> None:
     report = make_report(("cat", "dog"))
+    views = ViewScore(
+        name="ten-crop",
+        count=10,
+        accuracy=0.9,
+        accuracy_interval=(0.8, 0.95),
+        loss=0.5,
+        top5=0.99,
+    )
+    report = replace(report, evaluation=replace(report.evaluation, views=(views,)))
     result = report.evaluation
     paths = write_tables(report, tmp_path)
-    names = ["history", "per_class", "confusion", "calibration", "robustness", "mistakes"]
+    names = ["scores", "history", "per_class", "confusion", "calibration", "robustness", "mistakes"]
     assert [path.name for path in paths] == [f"{name}.csv" for name in names]
     tables = {path.stem: read(path) for path in paths}
 
+    assert tables["scores"] == [
+        ["views", "count", "accuracy", "low", "high", "loss", "top5"],
+        [
+            "single",
+            "1",
+            *map(repr, (result.accuracy, *result.accuracy_interval, result.loss)),
+            "",
+        ],
+        ["ten-crop", "10", "0.9", "0.8", "0.95", "0.5", "0.99"],
+    ]
     header, *rows = tables["history"]
     assert [dict(zip(header, map(float, row), strict=True)) for row in rows] == report.history
     assert tables["confusion"] == [

@@ -1,6 +1,7 @@
 """Log-probabilities: right, whatever the batch size, and the model comes back as it was."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from convscope.data.batches import to_input
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError
-from convscope.evaluation.inference import log_probabilities
+from convscope.evaluation import inference
+from convscope.evaluation.inference import largest_batch, log_probabilities
 
 PLAIN = Preprocessing(channels=1, size=(5, 7), mean=(0.0,), std=(1.0,))
 PADDED = Preprocessing(
@@ -152,3 +154,98 @@ def test_what_does_not_fit_is_refused() -> None:
         log_probabilities(model, pixels(1, PLAIN), PLAIN, batch_size=0)
     with pytest.raises(InputError, match=r"allowed: uint8, \(N, 1, 5, 7\)"):
         log_probabilities(model, pixels(1, PADDED), PLAIN)
+
+
+# The batch that bounds memory
+
+
+class Wide(nn.Module):
+    """One layer inside gives 1,000 numbers for every pixel that comes in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = nn.Conv2d(1, 1000, 1)
+        self.seen: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(len(x))
+        strongest: Tensor = self.wide(x).amax(dim=(2, 3))
+        return strongest[:, :2]
+
+
+def test_the_batch_keeps_the_largest_layer_within_its_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """5 × 7 pixels × 1,000 maps × 4 bytes: 140,000 bytes for an image."""
+    model = Wide()
+    assert largest_batch(model, PLAIN) == 500
+    monkeypatch.setattr(inference, "MOST_BYTES", 3 * 140_000 + 139_999)
+    assert largest_batch(model, PLAIN) == 3
+    model.seen.clear()
+    log_probabilities(model, pixels(8, PLAIN), PLAIN)
+    assert model.seen == [1, 3, 3, 2]  # one black image to find the sizes
+    monkeypatch.setattr(inference, "MOST_BYTES", 1)
+    assert largest_batch(model, PLAIN) == 1
+    assert not model.wide._forward_hooks
+    assert model.training
+
+
+def test_the_input_itself_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that shrinks everything at once: 3 × 9 × 9 float32 come in."""
+    monkeypatch.setattr(inference, "MOST_BYTES", 10 * 3 * 9 * 9 * 4)
+    assert largest_batch(Scores([[0.0, 1.0]]), PADDED) == 10
+
+
+def test_one_image_is_seen_once() -> None:
+    model = Wide()
+    log_probabilities(model, pixels(1, PLAIN), PLAIN)
+    assert model.seen == [1]
+
+
+def test_hooks_go_when_the_model_fails() -> None:
+    model = nn.Sequential(nn.Conv2d(5, 2, 1))  # five channels, but one comes
+    with pytest.raises(RuntimeError, match="channels"):
+        largest_batch(model, PLAIN)
+    assert not model[0]._forward_hooks
+
+
+# Images on disk, precision, views
+
+
+class Reader:
+    """What images on disk offer: length, shape, slices that are arrays."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.images, self.shape = images, images.shape
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        assert isinstance(part, slice)
+        return self.images[part].copy()
+
+
+def test_images_may_be_read_in_slices() -> None:
+    model, images = small_network(), pixels(9, PADDED)
+    lazy: Any = Reader(images)
+    expected = log_probabilities(model, images, PADDED, batch_size=4)
+    np.testing.assert_array_equal(log_probabilities(model, lazy, PADDED, batch_size=4), expected)
+
+
+def test_bf16_rounds_the_network_and_not_the_logarithm() -> None:
+    model, images = small_network(), pixels(40, PADDED)
+    exact = log_probabilities(model, images, PADDED)
+    rounded = log_probabilities(model, images, PADDED, precision="bf16")
+    assert rounded.dtype == np.float64
+    assert not np.array_equal(rounded, exact)
+    np.testing.assert_allclose(rounded, exact, atol=0.05)  # bfloat16 keeps 8 bits
+    np.testing.assert_allclose(np.exp(rounded).sum(axis=1), 1, rtol=1e-12)
+
+
+def test_unknown_precision_and_views_are_named() -> None:
+    model = Scores([[0.0, 1.0]])
+    with pytest.raises(InputError, match=r"unknown precision 'fp8'.*Valid: bf16, fp32"):
+        log_probabilities(model, pixels(1, PLAIN), PLAIN, precision="fp8")
+    with pytest.raises(InputError, match="unknown set of views 'mirror': did you mean 'mirrored'"):
+        log_probabilities(model, pixels(1, PLAIN), PLAIN, views="mirror")

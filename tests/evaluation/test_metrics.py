@@ -20,6 +20,8 @@ from convscope.evaluation.metrics import (
     confusion_matrix,
     evaluate_predictions,
     negative_log_likelihood,
+    right_in_top,
+    view_score,
     wilson_interval,
     worst_mistakes,
 )
@@ -333,3 +335,39 @@ def test_what_does_not_fit_is_refused(
             dataset="d",
             split="test",
         )
+
+
+def test_top_five_is_that_of_scikit_learn() -> None:
+    logs, labels = random_case(3, 200, 12, sharpness=0.5)
+    expected = reference.top_k_accuracy_score(labels, logs, k=5, labels=range(12))
+    assert right_in_top(logs, labels) == round(expected * 200)
+    assert right_in_top(logs, labels, 1) == int((logs.argmax(axis=1) == labels).sum())
+    assert right_in_top(logs, labels, 12) == 200
+
+
+def test_of_equal_probabilities_the_first_count() -> None:
+    """As in the accuracy, where the first of equal ones is the prediction."""
+    logs = np.log(np.full((12, 12), 1 / 12))
+    assert right_in_top(logs, np.arange(12)) == 5
+
+
+@pytest.mark.parametrize(("k", "present"), [(2, False), (10, False), (11, True), (20, True)])
+def test_top_five_is_given_from_eleven_classes(k: int, present: bool) -> None:
+    logs, labels = random_case(1, 300, k)
+    result = evaluated(logs, labels)
+    score = view_score(logs, labels, name="mirrored", count=2)
+    if present:
+        hits = right_in_top(logs, labels)
+        assert result.top5 == score.top5 == hits / 300
+        assert result.top5_interval == wilson_interval(hits, 300)
+        assert result.accuracy <= result.top5
+    else:
+        assert result.top5 is None
+        assert result.top5_interval is None
+        assert score.top5 is None
+    assert (score.accuracy, score.accuracy_interval, score.loss, score.count) == (
+        result.accuracy,
+        result.accuracy_interval,
+        result.loss,
+        2,
+    )

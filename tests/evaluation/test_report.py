@@ -20,6 +20,7 @@ from report_inputs import HOSTILE, PLAIN, hostile_report, make_report
 from convscope.errors import InputError
 from convscope.evaluation.markup import duration, finite, percent, table_html
 from convscope.evaluation.report import ReportInput, render_html
+from convscope.evaluation.results import ViewScore
 
 CHROMIUM = Path("/usr/bin/chromium")
 VOID = {"meta", "link", "img", "br"}
@@ -243,6 +244,72 @@ def test_hero_says_how_good_it_is() -> None:
     assert "Training time4.3 s" in text
 
 
+def test_views_stand_apart_from_the_accuracy() -> None:
+    report = make_report([f"class {i}" for i in range(12)])
+    views = ViewScore(
+        name="ten-crop",
+        count=10,
+        accuracy=0.9,
+        accuracy_interval=(0.85, 0.94),
+        loss=0.5,
+        top5=0.99,
+    )
+    plain = page_text(render_html(report))
+    assert "test-time views" not in plain
+    text = page_text(
+        render_html(replace(report, evaluation=replace(report.evaluation, views=(views,))))
+    )
+    assert (
+        "With test-time views 90.00 %, top-5 99.00 % (95 % interval 85.00 % to 94.00 %): the mean "
+        "over 10 views of each image, crops at its corners and its centre, each mirrored, too."
+    ) in text
+    result = report.evaluation
+    assert result.top5 is not None
+    assert f"{100 * result.accuracy:.2f} % test accuracy" in text  # the single view leads
+    assert f"top-5 accuracy {100 * result.top5:.2f} %" in text
+    assert "top-5" not in page_text(render_html(make_report()))
+
+
+def test_views_of_an_unknown_name_are_inert() -> None:
+    report = make_report()
+    evil = ViewScore(name=HOSTILE[0], count=3, accuracy=0.9, accuracy_interval=(0.8, 1.0), loss=0.5)
+    html = render_html(replace(report, evaluation=replace(report.evaluation, views=(evil,))))
+    assert HOSTILE[0] not in html
+    assert "mean over 3 views of each image." in page_text(html)
+
+
+def test_filters_for_colour_are_one_picture_each() -> None:
+    report = make_report(channels=3, filters=np.ones((100, 3, 11, 11), np.float32))
+    page = Page(render_html(report))
+    pictures = [
+        attrs for tag, attrs in page.elements if tag == "img" and attrs["alt"].startswith("Filter ")
+    ]
+    assert [attrs["alt"] for attrs in pictures] == [
+        f"Filter {index}: weights from 1 to 1" for index in range(96)
+    ]
+    assert "The first 96 of 100 filters of 11 × 11 weights for red, green and blue" in "".join(
+        page.text
+    )
+
+
+def test_a_thousand_classes_stay_readable_and_light() -> None:
+    report = make_report([f"class {i}" for i in range(1000)], n=4000, channels=3, size=100)
+    html = render_html(report)
+    assert len(html) < 3_000_000
+    page = Page(html)
+    assert "True classes down, predicted across" not in page.tables
+    assert len(page.tables["The 12 classes with the lowest F1"]) == 13
+    label = next(
+        attrs["aria-label"]
+        for tag, attrs in page.elements
+        if tag == "svg" and attrs.get("class", "").startswith("matrix")
+    )
+    result = report.evaluation
+    named = {name for pair in result.confused_pairs for name in (pair.true, pair.predicted)}
+    assert label.startswith(f"Confusion matrix of {len(named)} chosen classes: ")
+    assert "Of 1,000 classes those of the most confused pairs are here." in page_text(html)
+
+
 def test_a_perfect_network_without_anything_else() -> None:
     report = make_report(
         ("a", "b"),
@@ -412,7 +479,7 @@ def test_report_needs_neither_torch_nor_matplotlib() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium at /usr/bin/chromium")
-@pytest.mark.parametrize("kind", ["plain", "hostile", "many"])
+@pytest.mark.parametrize("kind", ["plain", "hostile", "many", "photos"])
 def test_in_a_browser_it_is_quiet_offline_and_fits(kind: str, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
@@ -420,6 +487,9 @@ def test_in_a_browser_it_is_quiet_offline_and_fits(kind: str, tmp_path: Path) ->
         "plain": make_report(),
         "hostile": hostile_report(),
         "many": make_report([*PLAIN, *(f"more {i}" for i in range(80))], channels=3),
+        "photos": make_report(
+            channels=3, size=150, filters=np.ones((96, 3, 11, 11), dtype=np.float32)
+        ),
     }
     path = tmp_path / "report.html"
     path.write_text(render_html(reports[kind]), encoding="utf-8")

@@ -18,6 +18,7 @@ from convscope.evaluation.results import (
     Evaluation,
     Mistake,
     RobustnessCurve,
+    ViewScore,
 )
 
 
@@ -65,6 +66,13 @@ def example() -> Evaluation:
                 n=5,
             ),
         ),
+        top5=1.0,
+        top5_interval=(0.566, 1.0),
+        views=(
+            ViewScore(
+                name="mirrored", count=2, accuracy=1.0, accuracy_interval=(0.566, 1.0), loss=0.2
+            ),
+        ),
     )
 
 
@@ -98,9 +106,19 @@ def test_results_without_robustness_can_be_read() -> None:
     assert Evaluation.from_json(data) == replace(example(), robustness=())
 
 
+def test_results_from_before_top_five_and_views_can_be_read() -> None:
+    data = example().to_json()
+    for key in ("top5", "top5_interval", "views"):
+        del data[key]
+    assert Evaluation.from_json(data) == replace(example(), top5=None, top5_interval=None, views=())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda d: d.update(top5=None), r"top5 and top5_interval belong together"),
+        (lambda d: d["views"][0].update(count=0), r"views\.0\.count: .*greater than or equal to 1"),
+        (lambda d: d["views"][0].update(accuracy=2), r"views\.0\.accuracy: .*less than or equal"),
         (lambda d: d.pop("accuracy"), r"accuracy: Field required"),
         (lambda d: d.update(accuracy=1.2), r"accuracy: .*less than or equal to 1"),
         (lambda d: d.update(accuracy="high"), r"accuracy: .*valid number"),

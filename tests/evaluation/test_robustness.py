@@ -18,7 +18,9 @@ from convscope.evaluation import robustness as module
 from convscope.evaluation.metrics import wilson_interval
 from convscope.evaluation.results import RobustnessCurve
 from convscope.evaluation.robustness import (
+    PASSES,
     add_noise,
+    affordable_images,
     lower_contrast,
     robustness,
     rotate,
@@ -298,6 +300,39 @@ def test_colour_images() -> None:
     how = Preprocessing(channels=3, size=(6, 4), mean=(0.5,) * 3, std=(0.5,) * 3)
     curves = curves_of(images, [DARK] * 5, OnePixel(3, 1), how)
     assert [len(curve.points) for curve in curves.values()] == [8, 9, 6, 6]
+
+
+def test_the_passes_are_those_that_are_made() -> None:
+    """28 shifted versions, 8 turned, 5 noisy, 5 pale, and the image itself."""
+    assert PASSES == 28 + 8 + 5 + 5 + 1
+    seen: list[int] = []
+
+    class Watcher(OnePixel):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(len(x))
+            return super().forward(x)
+
+    curves_of(random_images(6, 5, 5), [DARK] * 6, Watcher(1, 1), preprocessing(5))
+    assert seen == [1] + [6] * PASSES  # first one image to find the size of a batch
+
+
+@pytest.mark.parametrize(
+    ("multiply_adds", "images"),
+    [(0, 1000), (400_000, 1000), (10**13 // (47 * 500), 500), (10**9, 212), (10**12, 200)],
+)
+def test_heavy_networks_get_fewer_images(multiply_adds: int, images: int) -> None:
+    assert affordable_images(multiply_adds) == images
+
+
+def test_a_crop_sees_what_a_shift_brings_in() -> None:
+    """The network sees the middle 3 × 3 of 9 × 9; a shift moves real pixels into it."""
+    images = np.zeros((1, 1, 9, 9), dtype=np.uint8)
+    images[:, :, :, 2] = images[:, :, 2, :] = images[:, :, 6, :] = images[:, :, :, 6] = 255
+    how = Preprocessing(channels=1, size=(9, 9), crop=(3, 3), mean=(0.0,), std=(1.0,))
+    curve = curves_of(images, [DARK], OnePixel(1, 1), how)["shift"]
+    # Two pixels in any direction bring a bar to the middle; further away it is dark again, until
+    # at 8 pixels the picture has left it, too.
+    assert accuracies(curve) == {0: 1, 1: 1, 2: 0, 3: 1, 4: 1, 5: 1, 6: 1, 8: 1}
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -131,3 +131,31 @@ def test_missing_links_of_a_table_are_zero_filters() -> None:
 
 def test_a_network_without_convolution_has_no_filters() -> None:
     assert first_filters(nn.Sequential(nn.Flatten(), nn.Linear(4, 2))) is None
+
+
+def test_dropout_has_no_maps_of_its_own() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Dropout2d(0.5), nn.MaxPool2d(2))
+    assert list(feature_maps(model, torch.zeros(1, 1, 8, 8))) == ["0", "3"]
+
+
+@pytest.mark.parametrize("name", ["alexnet-2012", "alexnet-bn", "alexnet-owt", "alexnet-cifar"])
+def test_alexnets_show_filters_and_maps(name: str) -> None:
+    model = build(name, {"classes": 3}, seed=0)
+    filters = first_filters(model)
+    assert filters is not None
+    first = next(module for module in model.modules() if isinstance(module, Convolution))
+    np.testing.assert_array_equal(filters, first.weight.detach().numpy())
+    assert filters.shape[1] == 3
+    maps = feature_maps(model, torch.zeros(1, *model.input_shape))
+    convolutions = [key for key in maps if key.startswith("conv")]
+    assert convolutions == [f"conv{i}" for i in range(1, 6)]
+    assert maps["conv1"].shape[1] == len(filters)
+    assert not [key for key in maps if "drop" in key]
+    if name == "alexnet-2012":
+        assert [maps[key].shape[1:] for key in convolutions] == [
+            (96, 55, 55),
+            (256, 27, 27),
+            (384, 13, 13),
+            (384, 13, 13),
+            (256, 13, 13),
+        ]

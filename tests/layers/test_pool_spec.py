@@ -132,7 +132,7 @@ def test_keys_left_out_take_their_default() -> None:
         ({"layer": "pad", "value": 1.0}, "padding value 1.0 is given with mode 'zeros'"),
         ({"layer": "pad", "kind": "explicit", "sides": [1, 2]}, "padding sides has 2 numbers"),
         ({"layer": "activation", "kind": "tahn"}, "unknown activation 'tahn': did you mean 'tanh'"),
-        ({"layer": "norm", "kind": "batch"}, "unknown normalisation 'batch'"),
+        ({"layer": "norm", "kind": "bacth"}, "unknown normalisation 'bacth'"),
         ({"layer": "norm", "size": 0}, "normalisation size is 0; allowed"),
         ({"layer": "norm", "beta": "x"}, "normalisation beta is 'x'; allowed: a number"),
         ({"layer": "norm", "divide": 0}, "normalisation divide is 0; allowed"),

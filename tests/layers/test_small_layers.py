@@ -1,55 +1,21 @@
-"""Normalisation, activations and the RBF output: formulas by hand, torch, and gradients."""
+"""Activations and the RBF output: formulas by hand, torch, and gradients."""
 
 import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from convscope.errors import InputError
 from convscope.layers import (
     RBF,
     Activation,
-    LocalResponseNorm,
-    Norm,
     code_text,
     digit_codes,
     map_loss,
     mean_penalty_loss,
 )
 from convscope.layers.activation import KINDS
-
-
-class TestLocalResponse:
-    @given(st.integers(1, 9), st.integers(1, 8), st.booleans())
-    @settings(deadline=None, max_examples=30)
-    def test_equals_the_formula(self, size: int, maps: int, divide: bool) -> None:
-        x = torch.randn(2, maps, 3, 2, dtype=torch.float64)
-        k, alpha, beta = 1.5, 0.3, 0.7
-        layer = LocalResponseNorm(size, k=k, alpha=alpha, beta=beta, divide=divide)
-        scale = alpha / size if divide else alpha
-        expected = torch.empty_like(x)
-        for i in range(maps):
-            low, high = max(0, i - size // 2), min(maps - 1, i + (size - 1) // 2)
-            total = sum((x[:, j] ** 2 for j in range(low, high + 1)), torch.zeros_like(x[:, 0]))
-            expected[:, i] = x[:, i] / (k + scale * total) ** beta
-        torch.testing.assert_close(layer(x), expected)
-
-    def test_equals_torch_exactly_when_dividing(self) -> None:
-        x = torch.randn(2, 8, 5, 5)
-        theirs = nn.LocalResponseNorm(5, 1e-4, 0.75, 2.0)
-        assert torch.equal(Norm().build()(x), theirs(x))
-
-    def test_gradients_numerically(self) -> None:
-        x = torch.randn(1, 5, 2, 2, dtype=torch.float64, requires_grad=True)
-        layer = LocalResponseNorm(3, k=1.0, alpha=0.5, divide=False)
-        assert torch.autograd.gradcheck(layer, (x,))
-
-    def test_none_keeps_the_input(self) -> None:
-        x = torch.randn(1, 2, 3, 3)
-        assert torch.equal(Norm("none").build()(x), x)
 
 
 class TestActivation:

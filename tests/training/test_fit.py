@@ -3,6 +3,7 @@
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -35,7 +36,7 @@ def test_the_loop_is_a_bare_torch_loop(tmp_path: Path, few_digits: Dataset) -> N
     """Losses and weights equal those of fifteen plain lines, bit for bit."""
     train(tmp_path / "run", {}, few_digits)
     run = start_run(tmp_path / "other", small_recipe(), few_digits)
-    inputs = torch.from_numpy(normalise(few_digits.images, run.document.preprocessing))
+    inputs = torch.from_numpy(normalise(np.asarray(few_digits.images), run.document.preprocessing))
     labels = torch.from_numpy(few_digits.labels.copy())
     model = models.build("lenet5", seed=0)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -158,7 +159,7 @@ def test_other_classes_than_the_run_was_made_for(tmp_path: Path, few_digits: Dat
     other = Dataset(
         name="other",
         split="train",
-        images=few_digits.images.copy(),
+        images=np.array(few_digits.images),
         labels=few_digits.labels.copy(),
         classes=tuple("abcdefghij"),
     )

@@ -188,7 +188,15 @@ def test_what_is_no_recipe_is_refused(document: object) -> None:
 )
 def test_small_data_get_more_epochs(min_steps: int, steps_per_epoch: int, epochs: int) -> None:
     longer = override(BASE, [f"min_steps={min_steps}"])
-    assert longer.epochs_for(steps_per_epoch) == epochs
+    assert longer.total_steps(steps_per_epoch) == epochs * steps_per_epoch
+
+
+def test_max_steps_ends_training_in_the_midst_of_an_epoch() -> None:
+    shorter = override(BASE, ["max_steps=25", "epochs=10"])
+    assert shorter.total_steps(10) == 25
+    assert shorter.total_steps(2) == 20
+    with pytest.raises(InputError, match=r"max_steps is less than min_steps \(30\)"):
+        override(BASE, ["max_steps=25", "min_steps=30"])
 
 
 documents = st.recursive(

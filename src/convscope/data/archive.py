@@ -17,9 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from convscope.data.class_folders import Progress, read_splits
+from convscope.data.cache import CacheMode
+from convscope.data.class_folders import read_splits
 from convscope.data.dataset import Dataset
+from convscope.data.decoding import Progress
 from convscope.data.layout import Listing, arrange, common_folder, is_hidden
+from convscope.data.preprocess import Aspect
 from convscope.errors import InputError
 from convscope.text import printable
 
@@ -106,6 +109,11 @@ class Archive:
         if len(data) != info.file_size:
             raise InputError("damaged in the archive: its size is not the one stated")
         return bytes(data)
+
+    def stamp(self, name: str) -> str:
+        """Sizes and checksum of a member, as the table of contents has them."""
+        info = self._members[name]
+        return f"{info.file_size} {info.compress_size} {info.CRC:08x}"
 
     def _check_header(self, info: zipfile.ZipInfo) -> None:
         if info.compress_type not in _METHODS:
@@ -230,6 +238,11 @@ class ArchivePair:
         archive, member = self._members[name]
         return archive.read(member)
 
+    def stamp(self, name: str) -> str:
+        """Sizes and checksum of a member of one of the two."""
+        archive, member = self._members[name]
+        return archive.stamp(member)
+
 
 @contextmanager
 def open_zip(path: Path, limits: Limits = Limits()) -> Iterator[Archive | ArchivePair]:
@@ -251,6 +264,9 @@ def read_zip(
     *,
     size: tuple[int, int] | None,
     channels: int | None,
+    aspect: Aspect = "stretch",
+    keep_size: bool = False,
+    cache: CacheMode = "never",
     classes: Sequence[str] | None = None,
     skip_bad: bool = False,
     progress: Progress | None = None,
@@ -266,6 +282,9 @@ def read_zip(
             source,
             size=size,
             channels=channels,
+            aspect=aspect,
+            keep_size=keep_size,
+            cache=cache,
             classes=classes,
             skip_bad=skip_bad,
             progress=progress,

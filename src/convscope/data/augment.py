@@ -1,10 +1,11 @@
-"""Augmentation of batches: shift, rotation, scale, shear, elastic distortion, crop, flip.
+"""Augmentation of batches: crop, flip, shift, rotation, scale, shear, elastic, colour, cutout.
 
 Every random number belongs to (seed, epoch, index of the image): a table is drawn once for an
 epoch, and a batch takes its rows. Order, batch size, resuming and workers change nothing.
 
-Crop and flip move whole pixels. All else is one resampling (bilinear), so that an image is
-blurred once, however many distortions it gets. Elastic distortion follows P. Simard, D.
+Crop and flip move whole pixels and come first. Then comes one resampling (bilinear) for all
+distortions, so that an image is blurred once, however many it gets; then the colour noise, and
+the cutout last, so that its square has exactly the fill. Elastic distortion follows P. Simard, D.
 Steinkraus, J. Platt: Best practices for convolutional neural networks applied to visual document
 analysis, ICDAR 2003, section 2, with a random field that is smooth because it is a quadratic
 B-spline on a coarse grid, rather than white noise convolved with a Gaussian.
@@ -14,10 +15,14 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 
+from convscope.data.colour import add_colour
+from convscope.data.colour import colour_axes as colour_axes
+from convscope.errors import InputError
 from convscope.seeds import derive_seed
 
 Finite = Field(ge=0, allow_inf_nan=False)
@@ -34,8 +39,14 @@ class Augmentation(BaseModel):
         elastic: pixels: the largest displacement of any point along each axis.
         elastic_grid: control points of the elastic field along each axis, 3 to 32: the more, the
             finer the waves.
-        crop: pixels of border added on each side before a random crop of the old size.
+        crop: pixels of border added on each side before a random crop of the old size (of the
+            window, where there is one).
         flip: mirror half of the images left to right.
+        colour_noise: standard deviation of the multiplier of each colour axis, see
+            `colour_axes`; 0.1 in Krizhevsky et al. 2012, section 4.1.
+        cutout: pixels: side of a square set to the fill. Its centre is any pixel, so that a part
+            of it may lie outside (T. DeVries, G. W. Taylor: Improved regularization of
+            convolutional neural networks with cutout, 2017, section 3.2).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +59,8 @@ class Augmentation(BaseModel):
     elastic_grid: Annotated[int, Field(ge=3, le=32)] = 4
     crop: Annotated[int, Field(ge=0, le=1000)] = 0
     flip: bool = False
+    colour_noise: Annotated[float, Finite, Field(le=10)] = 0.0
+    cutout: Annotated[int, Field(ge=0, le=4096)] = 0
 
     @property
     def resamples(self) -> bool:
@@ -64,15 +77,20 @@ class EpochTable:
             pixels (x, y), to the position in the image it is taken from.
         shift: float32, N × 2 (x, y), pixels: how far the image moves.
         field: float32, N × 2 × grid × grid (x, y), pixels: control points; empty without elastic.
-        crop: int64, N × 2 (x, y), 0 to 2 × crop: the corner of the crop.
+        corner: float32, N × 2 (x, y), 0 to 1: where the crop lies between the farthest left (top)
+            and right (bottom).
         flip: bool, N.
+        colour: float32, N × 3: how much of each colour axis is added; empty without colour noise.
+        hole: float32, N × 2 (x, y), 0 to 1: where the centre of the cutout lies; empty without.
     """
 
     matrix: torch.Tensor
     shift: torch.Tensor
     field: torch.Tensor
-    crop: torch.Tensor
+    corner: torch.Tensor
     flip: torch.Tensor
+    colour: torch.Tensor
+    hole: torch.Tensor
 
 
 def epoch_table(spec: Augmentation, n: int, seed: int, epoch: int) -> EpochTable:
@@ -94,38 +112,114 @@ def epoch_table(spec: Augmentation, n: int, seed: int, epoch: int) -> EpochTable
         matrix=torch.stack(rows, dim=1).view(n, 2, 2),
         shift=signed[:, 0:2] * spec.shift,
         field=(signed[:, 8:] * spec.elastic).view(n, 2, grid, grid),
-        crop=(chance[:, 5:7] * (2 * spec.crop + 1)).long().clamp_(max=2 * spec.crop),
+        corner=chance[:, 5:7].clone(),
         flip=(chance[:, 7] < 0.5) & spec.flip,
+        colour=_normal(n, derive_seed(seed, "colour", epoch)) * spec.colour_noise
+        if spec.colour_noise
+        else torch.zeros(n, 0),
+        hole=_chance(n, 2, derive_seed(seed, "cutout", epoch))
+        if spec.cutout
+        else torch.zeros(n, 0),
     )
 
 
+def _chance(n: int, columns: int, seed: int) -> torch.Tensor:
+    return torch.rand(n, columns, generator=torch.Generator().manual_seed(seed))
+
+
+def _normal(n: int, seed: int) -> torch.Tensor:
+    """Standard normal numbers, N × 3. torch.randn would give other rows for another `n`."""
+    generator = torch.Generator().manual_seed(seed)
+    chance = torch.rand(n, 3, generator=generator, dtype=torch.float64)
+    normal: torch.Tensor = torch.special.ndtri(chance.clamp_(min=2.0**-53)).float()
+    return normal
+
+
 def augment(
-    images: torch.Tensor, table: EpochTable, rows: torch.Tensor, spec: Augmentation, fill: float = 0
+    images: torch.Tensor,
+    table: EpochTable,
+    rows: torch.Tensor,
+    spec: Augmentation,
+    fill: float = 0,
+    *,
+    window: tuple[int, int] | None = None,
+    axes: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """A batch of images, changed as the table says; of the same type and shape.
+    """A batch of images, changed as the table says; of the same type.
 
     Args:
-        images: uint8 or float32, N × C × H × W.
+        images: uint8 or float32 (in grey levels, too), N × C × H × W, on the CPU.
         table: of `epoch_table`, made with the same `spec`.
         rows: int64, N: the index of each image in the data set.
         spec: which changes to make.
         fill: the value that comes in from outside the image.
+        window: height and width of the result: each image's window lies anywhere in it, its
+            border of `spec.crop` included. Default: the size of the images.
+        axes: of `colour_axes`; needed for colour noise.
+
+    Raises:
+        InputError: a window larger than the image and its border; colour noise without axes.
     """
-    if spec.crop:
-        images = _crop(images, table.crop[rows], spec.crop, fill)
-    if spec.flip:
-        images = torch.where(table.flip[rows].view(-1, 1, 1, 1), images.flip(3), images)
+    given = images
+    if spec.crop or spec.flip or window not in (None, tuple(images.shape[2:])):
+        images = _place(images, table, rows, spec, fill, window)
     if spec.resamples:
         positions = _positions(table, rows, images.shape[2], images.shape[3])
         images = _resample(images, positions, fill)
+    if spec.colour_noise:
+        if axes is None or images.shape[1] != 3:
+            raise InputError(
+                f"colour noise on {images.shape[1]} channels "
+                f"{'without' if axes is None else 'with'} axes; "
+                "allowed: 3 channels, and axes=colour_axes(images of the training set)"
+            )
+        images = add_colour(images, table.colour[rows], axes)
+    if spec.cutout:
+        images = _cut_out(images.clone() if images is given else images, table, rows, spec, fill)
     return images
 
 
-def _crop(images: torch.Tensor, corner: torch.Tensor, border: int, fill: float) -> torch.Tensor:
-    count, _, height, width = images.shape
-    padded = F.pad(images, (border,) * 4, value=fill)
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: N × C × y × x × H × W
-    return windows[torch.arange(count), :, corner[:, 1], corner[:, 0]]
+def _place(
+    images: torch.Tensor,
+    table: EpochTable,
+    rows: torch.Tensor,
+    spec: Augmentation,
+    fill: float,
+    window: tuple[int, int] | None,
+) -> torch.Tensor:
+    """Each image's window, mirrored or not. Image by image: slices beat any gather of pixels."""
+    size, border = tuple(images.shape[2:]), spec.crop
+    height, width = window or size
+    free = torch.tensor([size[1] + 2 * border - width, size[0] + 2 * border - height])
+    if (free < 0).any():
+        raise InputError(
+            f"the window is {height} × {width}; allowed: at most the {size[0]} × {size[1]} pixels "
+            f"of the images and a border of {border} on each side"
+        )
+    corners = (table.corner[rows] * (free + 1)).long().minimum(free) - border
+    source = images.numpy()
+    shape = (*images.shape[:2], height, width)
+    # Zeros cost nothing until they are touched.
+    result = np.full(shape, fill, source.dtype) if fill else np.zeros(shape, source.dtype)
+    mirrored = table.flip[rows].tolist()
+    for target, image, (x, y), flip in zip(result, source, corners.tolist(), mirrored, strict=True):
+        if flip:
+            target = target[:, :, ::-1]
+        taken = image[:, max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)]
+        top, left = max(-y, 0), max(-x, 0)
+        target[:, top : top + taken.shape[1], left : left + taken.shape[2]] = taken
+    return torch.from_numpy(result)
+
+
+def _cut_out(
+    images: torch.Tensor, table: EpochTable, rows: torch.Tensor, spec: Augmentation, fill: float
+) -> torch.Tensor:
+    """`images` themselves, each with its square set to the fill."""
+    size = torch.tensor([images.shape[3], images.shape[2]])
+    corners = (table.hole[rows] * size).long().minimum(size - 1) - spec.cutout // 2
+    for image, (x, y) in zip(images.numpy(), corners.tolist(), strict=True):
+        image[:, max(y, 0) : max(y + spec.cutout, 0), max(x, 0) : max(x + spec.cutout, 0)] = fill
+    return images
 
 
 def _positions(table: EpochTable, rows: torch.Tensor, height: int, width: int) -> torch.Tensor:

@@ -2,14 +2,17 @@
 
 import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from convscope.data.preprocess import Preprocessing, constants
-from convscope.errors import InputError
+from convscope.data.dataset import Images
+from convscope.data.preprocess import Preprocessing, constants, window
+from convscope.data.resample import weights
 from convscope.seeds import derive_seed
 
 
@@ -36,7 +39,7 @@ def epoch_order(n: int, seed: int, epoch: int) -> torch.Tensor:
 
 
 def batches(
-    images: torch.Tensor,
+    images: Images,
     labels: torch.Tensor,
     order: torch.Tensor,
     batch_size: int,
@@ -45,34 +48,61 @@ def batches(
     """The batches of an epoch: (indices, images, labels), the last one smaller if need be.
 
     Args:
-        images: uint8, N × C × H × W.
+        images: uint8, N × C × H × W, in memory or on disk.
         labels: int64, N.
         order: which images, in which order.
         batch_size: 1 or more.
         start: batches to leave out at the beginning; those an interrupted run has done.
     """
+    in_memory = as_tensor(images) if isinstance(images, np.ndarray) else None
     for first in range(start * batch_size, len(order), batch_size):
         indices = order[first : first + batch_size]
-        yield indices, images[indices], labels[indices]
+        if in_memory is not None:
+            chosen = in_memory[indices]
+        else:
+            chosen = torch.from_numpy(images[indices.numpy()])
+        yield indices, chosen, labels[indices]
 
 
 def to_input(images: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
-    """The model's input for a batch of uint8 images; the same bits as `preprocess.normalise`.
+    """The model's input for a batch of uint8 images: what `preprocess.normalise` gives.
+
+    The bits are the same where nothing is resized; else the last ones of float32 differ.
 
     Args:
-        images: uint8, N × C × H × W, of the preprocessing's channels and size.
+        images: uint8, N × C × H × W, of the preprocessing's channels, and of its size (then the
+            central crop is taken) or already of its crop's.
 
     Returns:
         float32, N × C × H' × W', of the preprocessing's `input_shape`.
     """
-    allowed = (preprocessing.channels, *preprocessing.size)
-    if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != allowed:
-        raise InputError(
-            f"images are {images.dtype} {tuple(images.shape)}; allowed: uint8, (N, "
-            f"{', '.join(map(str, allowed))}): resize them first"
-        )
+    rows, columns = window(tuple(images.shape), images.dtype, preprocessing)
+    images = images[:, :, rows, columns]
+    if preprocessing.resize:
+        images = resample(images.float(), preprocessing.resize)
     if any(preprocessing.padding):
         images = F.pad(images, preprocessing.padding, value=preprocessing.fill)
     scale, shift = (torch.from_numpy(value).view(-1, 1, 1) for value in constants(preprocessing))
     # Multiply, then add: a fused operation would round once and give other bits.
     return images.float().mul_(scale.to(images.device)).add_(shift.to(images.device))
+
+
+def resample(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Images, float32 N × C × H × W, resampled to `size` (height, width): Wy @ (image @ Wxᵀ).
+
+    Columns first: the large product is then a batch of small ones, which is faster than one of
+    very many rows. In float32 inside an autocast region too: the 8 bits of bfloat16 are too few
+    for means of grey levels.
+    """
+    height, width = images.shape[-2:]
+    with torch.autocast(images.device.type, enabled=False):
+        if width != size[1]:
+            images = images @ _weights(width, size[1], images.device).T
+        if height != size[0]:
+            images = _weights(height, size[0], images.device) @ images
+    return images
+
+
+@lru_cache(maxsize=8)
+def _weights(n_in: int, n_out: int, device: torch.device) -> torch.Tensor:
+    return as_tensor(weights(n_in, n_out)).to(device)

@@ -2,16 +2,18 @@
 
 import zipfile
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from convscope.data.cache import CacheMode
 from convscope.data.cifar import is_cifar, read_cifar
 from convscope.data.dataset import Dataset, Splits
 from convscope.data.download import Progress
 from convscope.data.idx import is_idx_folder, read_idx_folder
 from convscope.data.named import CATALOG as CATALOG
+from convscope.data.preprocess import Aspect, conform
 from convscope.data.split import split_names, stratified
 from convscope.errors import InputError, unknown_name
 from convscope.text import printable
@@ -24,6 +26,9 @@ def load(
     *,
     size: Size | None = None,
     channels: int | None = None,
+    aspect: Aspect = "stretch",
+    keep_size: bool = False,
+    cache: CacheMode = "auto",
     seed: int = 0,
     test_fraction: float = 0.2,
     test_files: Collection[str] | None = None,
@@ -42,6 +47,13 @@ def load(
             are drawn in it; data of one size of their own (names, IDX, CIFAR) are resized only
             if they are larger, since a border brings smaller ones to a network's input.
         channels: 1 or 3; None leaves them as they are.
+        aspect: how a picture of other proportions becomes `size`: `stretch`, or `cover`, which
+            cuts off what is too long; see `preprocess.conform`.
+        keep_size: images in class folders that all have one size keep it, too, if it is no larger
+            than `size` in either side: for networks whose input is resized in the batch.
+        cache: where the images of class folders go: `auto`, in memory where they take at most a
+            quarter of what is free, else in a cache on disk; `always` there; `never`. Where they
+            are is told in `provenance["cache"]`.
         seed: of the split, 0 or more.
         test_fraction: share of the images for the test set, where they are split here.
         test_files: the names of exactly the files that form the test set: a recorded split.
@@ -52,7 +64,8 @@ def load(
         InputError: no such name or path, unreadable data, or too few classes or images.
         ConvscopeError: a download failed.
     """
-    splits = _read(data, size, channels, skip_bad, progress)
+    how = _How(size, channels, aspect, keep_size, cache)
+    splits = _read(data, how, skip_bad, progress)
     if "test" not in splits:
         splits |= _split(splits["train"], seed, test_fraction, test_files)
     elif test_files is not None and splits["test"].files:
@@ -69,6 +82,8 @@ def load_test(
     *,
     size: Size,
     channels: int,
+    aspect: Aspect = "stretch",
+    cache: CacheMode = "auto",
     classes: Sequence[str],
     progress: Progress | None = None,
 ) -> Dataset:
@@ -78,36 +93,48 @@ def load_test(
         data: as for `load`.
         size: height and width that the network's preprocessing takes; others are resized.
         channels: 1 or 3, likewise.
+        aspect, cache: as for `load`.
         classes: those of the network; folders are bound to them by name, and one may be missing.
         progress: as for `load`.
 
     Raises:
         InputError: as `load` does, and for classes that the network does not know.
     """
-    splits = _read(data, size, channels, False, progress, classes)
+    how = _How(size, channels, aspect, False, cache)
+    splits = _read(data, how, False, progress, classes)
     test = splits["test"] if "test" in splits else replace(splits["train"], split="test")
-    return _resized(test, size, channels)
+    return _resized(test, size, channels, aspect)
+
+
+@dataclass(frozen=True)
+class _How:
+    """What `load` was asked to make of the images."""
+
+    size: Size | None
+    channels: int | None
+    aspect: Aspect
+    keep_size: bool
+    cache: CacheMode
 
 
 def _read(
     data: str | Path,
-    size: Size | None,
-    channels: int | None,
+    how: _How,
     skip_bad: bool,
     progress: Progress | None,
     classes: Sequence[str] | None = None,
 ) -> dict[str, Dataset]:
     if isinstance(data, str) and data in CATALOG:
         entry = CATALOG[data]
-        return _conform(entry.read(entry, size, progress), size, channels)
+        return _conform(entry.read(entry, how.size, progress), how)
     path = Path(data)
     if not str(data) or not _exists(path):
         missing = unknown_name("data set", printable(data), CATALOG)
         raise InputError(f"{missing}; or a path, but nothing lies at '{printable(data)}'")
     if path.is_dir() and is_idx_folder(path):
-        return _conform(read_idx_folder(path), size, channels)
+        return _conform(read_idx_folder(path), how)
     if is_cifar(path):
-        return _conform(read_cifar(path), size, channels)
+        return _conform(read_cifar(path), how)
     if path.is_dir():
         from convscope.data.folder import read_folder as read
     elif path.is_file() and zipfile.is_zipfile(path):
@@ -117,9 +144,7 @@ def _read(
             f"'{printable(path)}' is a file of no known kind; allowed are a directory or a .zip of "
             "class folders, a directory of IDX files, and CIFAR's binary .tar.gz"
         )
-    return read(
-        path, size=size, channels=channels, classes=classes, skip_bad=skip_bad, progress=progress
-    )
+    return read(path, **vars(how), classes=classes, skip_bad=skip_bad, progress=progress)
 
 
 def _exists(path: Path) -> bool:
@@ -163,26 +188,22 @@ def _check_classes(train: Dataset) -> None:
         )
 
 
-def _conform(
-    splits: dict[str, Dataset], size: Size | None, channels: int | None
-) -> dict[str, Dataset]:
-    return {split: _conform_one(images, size, channels) for split, images in splits.items()}
+def _conform(splits: dict[str, Dataset], how: _How) -> dict[str, Dataset]:
+    return {split: _conform_one(images, how) for split, images in splits.items()}
 
 
-def _conform_one(data: Dataset, size: Size | None, channels: int | None) -> Dataset:
-    own_channels, height, width = data.image_shape
-    channels = channels or own_channels
+def _conform_one(data: Dataset, how: _How) -> Dataset:
+    channels, height, width = data.image_shape
+    size = how.size
     if size is None or (height <= size[0] and width <= size[1]):
         size = height, width
-    return _resized(data, size, channels)
+    return _resized(data, size, how.channels or channels, how.aspect)
 
 
-def _resized(data: Dataset, size: Size, channels: int) -> Dataset:
+def _resized(data: Dataset, size: Size, channels: int, aspect: Aspect) -> Dataset:
     if (channels, *size) == data.image_shape:
         return data
-    from convscope.data.preprocess import conform
-
     images = np.empty((len(data), channels, *size), dtype=np.uint8)
     for index, image in enumerate(data.images):
-        images[index] = conform(image.transpose(1, 2, 0), channels, size)
+        images[index] = conform(image.transpose(1, 2, 0), channels, size, aspect)
     return replace(data, images=images)

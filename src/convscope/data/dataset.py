@@ -7,17 +7,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from convscope.data.stored import Images as Images
+from convscope.data.stored import select
 from convscope.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """One split of labelled images, held in memory and never written to.
+    """One split of labelled images, never written to.
 
     Attributes:
         name: short name, shown in reports (`mnist`, or the folder's name).
         split: `train`, `test` or `validation`.
-        images: uint8, N × C × H × W, C is 1 (grey) or 3 (RGB); a read-only array.
+        images: uint8, N × C × H × W, C is 1 (grey) or 3 (RGB); a read-only array, or, where the
+            data set is large, `StoredImages`, which are indexed like one and read from a file.
         labels: int64, N, each from 0 to len(classes) − 1; a read-only array.
         classes: the name of each class, in the order of the labels.
         files: for data read from single files, each image's path relative to the root of the
@@ -28,7 +31,7 @@ class Dataset:
 
     name: str
     split: str
-    images: npt.NDArray[np.uint8]
+    images: Images
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     files: tuple[str, ...] = ()
@@ -57,7 +60,8 @@ class Dataset:
                 f"'{self.name}' has {len(self.files)} file names for {len(images)} images; "
                 "give one for each or none"
             )
-        images.flags.writeable = False
+        if isinstance(images, np.ndarray):
+            images.flags.writeable = False
         labels.flags.writeable = False
 
     def __len__(self) -> int:
@@ -74,7 +78,7 @@ class Dataset:
         return Dataset(
             name=self.name,
             split=split,
-            images=self.images[indices],
+            images=select(self.images, indices),
             labels=self.labels[indices],
             classes=self.classes,
             files=tuple(self.files[i] for i in indices) if self.files else (),

@@ -4,10 +4,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from convscope.data.class_folders import Progress, read_splits
+from convscope.data.cache import CacheMode
+from convscope.data.class_folders import read_splits
 from convscope.data.dataset import Dataset
+from convscope.data.decoding import Progress
 from convscope.data.images import read_file
 from convscope.data.layout import Listing
+from convscope.data.preprocess import Aspect
 from convscope.errors import InputError
 from convscope.text import printable
 
@@ -26,10 +29,19 @@ class Folder:
         self.name = self.root.name or "root"
         self.provenance = {"format": "folder", "source": self.name}
         self.listing = _scan(self.root)
+        self._prefix = f"{self.root}{os.sep}"
 
     def read(self, name: str) -> bytes:
         """The bytes of a file of the listing."""
         return read_file(self.root / name)
+
+    def stamp(self, name: str) -> str:
+        """Size and times of a file; that of its last change of any kind cannot be set back."""
+        try:
+            facts = os.stat(f"{self._prefix}{name}")
+        except OSError as error:
+            return f"cannot be opened: {error.strerror}"
+        return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
 
 
 def read_folder(
@@ -37,6 +49,9 @@ def read_folder(
     *,
     size: tuple[int, int] | None,
     channels: int | None,
+    aspect: Aspect = "stretch",
+    keep_size: bool = False,
+    cache: CacheMode = "never",
     classes: Sequence[str] | None = None,
     skip_bad: bool = False,
     progress: Progress | None = None,
@@ -50,6 +65,9 @@ def read_folder(
         Folder(path),
         size=size,
         channels=channels,
+        aspect=aspect,
+        keep_size=keep_size,
+        cache=cache,
         classes=classes,
         skip_bad=skip_bad,
         progress=progress,

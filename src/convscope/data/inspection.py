@@ -17,8 +17,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from convscope.data.archive import open_zip
-from convscope.data.class_folders import Progress, Source, bad_images, in_parallel
+from convscope.data.class_folders import Source, bad_images
 from convscope.data.dataset import Dataset
+from convscope.data.decoding import Progress, in_parallel
 from convscope.data.duplicates import image_names, pixel_digest
 from convscope.data.folder import Folder
 from convscope.data.images import read_picture

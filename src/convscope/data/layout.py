@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from posixpath import splitext
 
 from convscope.data.images import SUFFIXES
 from convscope.text import printable
@@ -82,7 +83,9 @@ def is_hidden(name: str) -> bool:
     >>> is_hidden(".ipynb_checkpoints/cat/1.png"), is_hidden("cat/1.png")
     (True, False)
     """
-    return any(part.startswith(".") or part.lower() in _LITTER for part in name.split("/"))
+    if name.startswith(".") or "/." in name:
+        return True
+    return not _LITTER.isdisjoint(name.lower().split("/"))
 
 
 def arrange(listing: Listing, root: str, *, classes: Sequence[str] | None = None) -> Layout:
@@ -122,7 +125,7 @@ def _image_names(listing: Listing, found: _Findings) -> dict[_Parts, str]:
     for name in sorted(listing.files):
         if is_hidden(name):
             found.ignored.append((name, "hidden"))
-        elif PurePosixPath(name).suffix.lower() not in SUFFIXES:
+        elif splitext(name)[1].lower() not in SUFFIXES:
             found.ignored.append((name, "not an image by its name"))
         else:
             images[tuple(name.split("/"))] = name

@@ -17,6 +17,12 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def is_free(path: Path) -> bool:
+    """Whether nobody holds the lock, at this moment."""
+    with path.open("ab") as file:
+        return _try_lock(file)  # closing frees it again
+
+
 def _try_lock(file: BinaryIO) -> bool:
     try:
         if sys.platform == "win32":

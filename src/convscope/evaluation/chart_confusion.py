@@ -4,10 +4,12 @@ import math
 from collections.abc import Sequence
 
 from convscope.evaluation.markup import count, percent
+from convscope.evaluation.results import Evaluation
 from convscope.text import html_text, printable
 
-NUMBERED, NAMED = 20, 40
-"""Up to so many classes the cells hold numbers; up to so many they have a name and a tip."""
+NUMBERED, NAMED, DRAWN = 20, 40, 120
+"""Up to so many classes the cells hold numbers; up to so many they have a name and a tip; up to
+so many the cells can be seen at all."""
 
 ERROR_SHADES, RIGHT_SHADES = 6, 4
 _AREA, _FEW = 400.0, 4
@@ -31,11 +33,15 @@ def right_shade(recall: float) -> int:
     return max(1, math.ceil(RIGHT_SHADES * recall))
 
 
-def worst_rate(confusion: Sequence[Sequence[int]]) -> float:
-    """The largest share of a class that is taken for one other class; 0 without mistakes."""
+def worst_rate(confusion: Sequence[Sequence[int]], totals: Sequence[int] | None = None) -> float:
+    """The largest share of a class that is taken for one other class; 0 without mistakes.
+
+    `totals` are the images of each class, where they are more than the row holds.
+    """
+    totals = totals or [sum(row) for row in confusion]
     return max(
         (
-            cell / sum(row)
+            cell / totals[i]
             for i, row in enumerate(confusion)
             for j, cell in enumerate(row)
             if i != j and cell
@@ -44,12 +50,40 @@ def worst_rate(confusion: Sequence[Sequence[int]]) -> float:
     )
 
 
-def confusion_chart(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> str:
+def drawn_part(result: Evaluation) -> tuple[list[str], list[list[int]], list[int]]:
+    """Classes, confusion and images of each class: of more than 120 classes a part.
+
+    That part are the classes of the most confused pairs, 20 at most; none without mistakes. The
+    images of each class are all of its images, also those that were taken for a class left out.
+    """
+    shown = list(range(len(result.classes)))
+    if len(shown) > DRAWN:
+        named = {name for pair in result.confused_pairs for name in (pair.true, pair.predicted)}
+        shown = [i for i in shown if result.classes[i] in named][:NUMBERED]
+    return (
+        [result.classes[i] for i in shown],
+        [[result.confusion[i][j] for j in shown] for i in shown],
+        [sum(result.confusion[i]) for i in shown],
+    )
+
+
+def confusion_chart(
+    classes: Sequence[str],
+    confusion: Sequence[Sequence[int]],
+    totals: Sequence[int] | None = None,
+) -> str:
     """True classes down, predicted classes across.
 
     Up to 20 classes the counts stand in the cells, up to 40 each cell tells them when pointed
-    at; beyond that, cells of one shade are one path, so that 1,000 classes stay light.
+    at; beyond that, cells of one shade are one path, so that the page stays light.
+
+    Args:
+        classes: names.
+        confusion: images by true class (rows) and predicted class (columns).
+        totals: images of each class, where `confusion` is a part of a larger matrix.
     """
+    whole = totals is None
+    totals = totals or [sum(row) for row in confusion]
     size = _AREA / len(classes)
     longest = 12
     names = [printable(name, longest) for name in classes]
@@ -63,14 +97,15 @@ def confusion_chart(classes: Sequence[str], confusion: Sequence[Sequence[int]]) 
             middle = (i + 0.5) * size
             parts.append(_label(name, classes[i], left, top, middle, tilted=tilted))
     if len(classes) <= NAMED:
-        parts.append(_cells(classes, confusion, left, top, size))
+        parts.append(_cells(classes, confusion, totals, left, top, size))
     else:
-        parts.append(_paths(confusion, left, top, size))
+        parts.append(_paths(confusion, totals, left, top, size))
     parts.append(f'<rect class="frame" x="{left:.1f}" y="{top:.1f}" width="400" height="400"/>')
-    right, n = sum(row[i] for i, row in enumerate(confusion)), sum(map(sum, confusion))
+    right, n = sum(row[i] for i, row in enumerate(confusion)), sum(totals)
     label = html_text(
-        f"Confusion matrix of {len(classes)} classes: {count(right)} of {count(n)} images on "
-        "the diagonal; the most confused pairs are listed below"
+        f"Confusion matrix of {len(classes)} {'classes' if whole else 'chosen classes'}: "
+        f"{count(right)} of {count(n)} images on the diagonal; "
+        "the most confused pairs are listed below"
     )
     width, height = left + _AREA + 4, top + _AREA + 4
     few = " few" if len(classes) <= _FEW else ""
@@ -108,15 +143,16 @@ def _shade(i: int, j: int, cell: int, total: int, worst: float) -> str:
 def _cells(
     classes: Sequence[str],
     confusion: Sequence[Sequence[int]],
+    totals: Sequence[int],
     left: float,
     top: float,
     size: float,
 ) -> str:
-    worst, parts = worst_rate(confusion), []
+    worst, parts = worst_rate(confusion, totals), []
     # The number must fit its cell; on a narrow screen the reader can enlarge the page.
     font = min(15.0, size * 0.42)
     for i, row in enumerate(confusion):
-        total = sum(row)
+        total = totals[i]
         for j, cell in enumerate(row):
             if not cell:
                 continue
@@ -137,11 +173,17 @@ def _cells(
     return "".join(parts)
 
 
-def _paths(confusion: Sequence[Sequence[int]], left: float, top: float, size: float) -> str:
-    worst = worst_rate(confusion)
+def _paths(
+    confusion: Sequence[Sequence[int]],
+    totals: Sequence[int],
+    left: float,
+    top: float,
+    size: float,
+) -> str:
+    worst = worst_rate(confusion, totals)
     paths: dict[str, list[str]] = {}
     for i, row in enumerate(confusion):
-        total = sum(row)
+        total = totals[i]
         for j, cell in enumerate(row):
             if cell:
                 square = (

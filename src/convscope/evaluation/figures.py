@@ -15,7 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from convscope.evaluation.chart_confusion import NAMED, NUMBERED, worst_rate
+from convscope.evaluation.chart_confusion import NAMED, NUMBERED, drawn_part, worst_rate
 from convscope.evaluation.figures_pixels import (
     feature_maps_figure,
     filters_figure,
@@ -118,25 +118,27 @@ def _ramp(*colours: str) -> LinearSegmentedColormap:
     return LinearSegmentedColormap.from_list("ramp", colours)
 
 
-def _confusion(report: ReportInput) -> Figure:
-    result = report.evaluation
-    counts = np.array(result.confusion, dtype=np.float64)
+def _confusion(report: ReportInput) -> Figure | None:
+    classes, confusion, images = drawn_part(report.evaluation)
+    if not classes:
+        return None
+    counts = np.array(confusion, dtype=np.float64)
     k = len(counts)
-    totals = counts.sum(axis=1, keepdims=True)
+    totals = np.array(images, dtype=np.float64)[:, None]
     rates = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
     diagonal = np.eye(k, dtype=bool)
     size = float(np.clip(2.5 + 0.42 * k, 4.5, 10))
     figure = _figure(size, size)
     figure.set_layout_engine("constrained")  # names of the classes may be long
     axes = figure.add_subplot()
-    worst = worst_rate(result.confusion) or 1.0
+    worst = worst_rate(confusion, images) or 1.0
     right = _ramp("#f3f5f9", "#d5e0ee")
     wrong = _ramp("#fde6cb", "#f09a45", "#7d2d04")
     axes.imshow(np.ma.masked_where(~diagonal | (counts == 0), rates), cmap=right, vmin=0, vmax=1)
     axes.imshow(np.ma.masked_where(diagonal | (counts == 0), rates), cmap=wrong, vmin=0, vmax=worst)
     every = 1 if k <= NAMED else -(-k // 20)
     places = list(range(0, k, every))
-    names = [plot_text(result.classes[i], 14) for i in places]
+    names = [plot_text(classes[i], 14) for i in places]
     tilted = max(map(len, names)) > 2
     axes.set_xticks(places, names, rotation=90 if tilted else 0)
     axes.set_yticks(places, names)

@@ -18,30 +18,33 @@ from convscope.evaluation.pixels import (
     ACTIVATION_COLOURS,
     RGB,
     WEIGHT_COLOURS,
+    colour_levels,
     hex_colour,
     largest,
     photo,
+    strongest,
 )
 from convscope.evaluation.report_input import FeatureMaps, ReportInput
 from convscope.text import plot_text
 
 _DPI = 120
 _MISTAKES, _FILTERS, _MAPS = 24, 64, 16
+_COLOUR_FILTERS, _COLOUR_COLUMNS = 96, 16
 _BLOCK, _TALL = 2.0, 2.2  # width and height in inches of a layer's block of maps
 
 FloatArray = npt.NDArray[np.float32]
 
 
 def mosaic(tiles: Sequence[FloatArray], columns: int, *, gap: int) -> FloatArray:
-    """Equal tiles, h × w, in rows of `columns` with `gap` pixels of NaN between.
+    """Equal tiles, h × w or h × w × 3, in rows of `columns` with `gap` pixels of NaN between.
 
     >>> one = np.ones((1, 1), np.float32)
     >>> mosaic([one, 2 * one, 3 * one], columns=2, gap=0).tolist()
     [[1.0, 2.0], [3.0, nan]]
     """
-    height, width = tiles[0].shape
+    height, width, *channels = tiles[0].shape
     rows = math.ceil(len(tiles) / columns)
-    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap)
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, *channels)
     canvas = np.full(shape, np.nan, np.float32)
     for index, tile in enumerate(tiles):
         top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
@@ -102,10 +105,15 @@ def mistakes_figure(report: ReportInput) -> Figure | None:
 
 
 def filters_figure(report: ReportInput) -> Figure | None:
-    """The filters of the first convolution on one scale; input channels side by side."""
+    """The filters of the first convolution: of RGB in colour, each on its own scale.
+
+    Of other numbers of channels on one scale, channels side by side.
+    """
     filters = report.filters
     if filters is None or not filters.size:
         return None
+    if filters.shape[1] == 3:
+        return _colour_filters(filters[:_COLOUR_FILTERS])
     channels = min(filters.shape[1], 3)
     tiles = [
         mosaic(list(_enlarged(kernel[:channels])), channels, gap=2) for kernel in filters[:_FILTERS]
@@ -127,6 +135,23 @@ def filters_figure(report: ReportInput) -> Figure | None:
     return figure
 
 
+def _colour_filters(filters: FloatArray) -> Figure:
+    """Sixteen to a row, each a picture in its own colours around mid grey."""
+    times = max(1, 48 // filters.shape[3])
+    tiles = [
+        (colour_levels(kernel).astype(np.float32) / np.float32(255))
+        .repeat(times, axis=0)
+        .repeat(times, axis=1)
+        for kernel in filters
+    ]
+    grid = mosaic(tiles, min(len(tiles), _COLOUR_COLUMNS), gap=max(2, tiles[0].shape[1] // 12))
+    width = 10.0 * min(len(tiles), _COLOUR_COLUMNS) / _COLOUR_COLUMNS + 0.2
+    figure, axes = _sheet(width, (width - 0.2) * grid.shape[0] / grid.shape[1] + 0.2)
+    extent = _box(grid, 0.1, 0.1, width - 0.2, figure.get_figheight() - 0.2)
+    axes.imshow(np.nan_to_num(grid, nan=1.0), interpolation="nearest", extent=extent)
+    return figure
+
+
 def feature_maps_figure(report: ReportInput) -> Figure | None:
     """The maps of each image, a row for each; data flows from left to right."""
     drawn = report.feature_maps
@@ -144,7 +169,7 @@ def _flow(axes: Axes, maps: FeatureMaps, top: float) -> None:
     _show_photo(axes, maps.image, 0.2, top + title, side)
     axes.text(0.2, top, f"input: {plot_text(maps.true, 20)}", fontsize=9, va="top", clip_on=True)
     for place, (name, values) in enumerate(maps.layers.items(), 1):
-        left, tiles = 0.2 + _BLOCK * place, list(_enlarged(values[:_MAPS]))
+        left, tiles = 0.2 + _BLOCK * place, list(_enlarged(values[strongest(values, _MAPS)]))
         total, height, width = values.shape
         grid = mosaic(tiles, math.ceil(len(tiles) / 4), gap=3)
         extent = _box(grid, left, top + title, side, side)

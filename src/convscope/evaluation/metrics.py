@@ -18,12 +18,16 @@ from convscope.evaluation.results import (
     ConfusedPair,
     Evaluation,
     Mistake,
+    ViewScore,
 )
 
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int64]
 
 _Z95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
+
+TOP5_FROM = 11
+"""Classes from which top-5 is reported: with ten, half of all guesses would be right."""
 
 
 def require_finite(scores: FloatArray) -> None:
@@ -72,6 +76,39 @@ def negative_log_likelihood(log_probabilities: FloatArray, labels: IntArray) -> 
     """
     true = log_probabilities[np.arange(len(labels)), labels]
     return float(np.mean(np.maximum(-true, 0.0), dtype=np.float64))
+
+
+def right_in_top(log_probabilities: FloatArray, labels: IntArray, k: int = 5) -> int:
+    """Images whose class is among the `k` most probable; of equal ones the first go first.
+
+    >>> right_in_top(np.array([[0.5, 0.3, 0.2], [0.2, 0.4, 0.4]]), np.array([2, 2]), 2)
+    1
+    """
+    true = log_probabilities[np.arange(len(labels)), labels, None]
+    earlier = np.arange(log_probabilities.shape[1]) < labels[:, None]
+    before = (log_probabilities > true) | ((log_probabilities == true) & earlier)
+    return int((before.sum(axis=1) < k).sum())
+
+
+def view_score(
+    log_probabilities: FloatArray, labels: IntArray, *, name: str, count: int
+) -> ViewScore:
+    """The score of averaged views: `count` of each image, in the set of views called `name`.
+
+    Args:
+        log_probabilities: N × K, of the averaged probabilities.
+        labels: N, from 0 to K − 1.
+    """
+    n, class_count = log_probabilities.shape
+    hits = int((log_probabilities.argmax(axis=1) == labels).sum())
+    return ViewScore(
+        name=name,
+        count=count,
+        accuracy=hits / n,
+        accuracy_interval=wilson_interval(hits, n),
+        loss=negative_log_likelihood(log_probabilities, labels),
+        top5=right_in_top(log_probabilities, labels) / n if class_count >= TOP5_FROM else None,
+    )
 
 
 def confusion_matrix(labels: IntArray, predictions: IntArray, class_count: int) -> IntArray:
@@ -251,6 +288,7 @@ def evaluate_predictions(
     scores = class_scores(confusion, classes)
     hits, n = int(right.sum()), len(labels)
     confidence = np.minimum(np.exp(log_probabilities.max(axis=1)), 1.0)
+    in_top = right_in_top(log_probabilities, labels) if len(classes) >= TOP5_FROM else None
     return Evaluation(
         dataset=dataset,
         split=split,
@@ -265,4 +303,6 @@ def evaluate_predictions(
         confused_pairs=confused_pairs(confusion, classes),
         calibration=calibration(confidence, right),
         mistakes=worst_mistakes(log_probabilities, labels, classes, files=files),
+        top5=None if in_top is None else in_top / n,
+        top5_interval=None if in_top is None else wilson_interval(in_top, n),
     )

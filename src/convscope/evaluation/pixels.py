@@ -12,12 +12,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from convscope.text import html_text
+
 RGB = tuple[int, int, int]
 
 ACTIVATION_COLOURS: tuple[RGB, RGB] = ((46, 120, 200), (232, 119, 20))
 """Negative, positive."""
 
 WEIGHT_COLOURS: tuple[RGB, RGB] = ((140, 86, 190), (38, 145, 82))
+
+_COARSE, _LARGEST, _QUALITY = 64, 192, 85
+"""Up to 64 pixels a side an image is shown pixel by pixel; larger ones as a JPEG of at most 192."""
 
 _STEPS = 31  # shades on each side of zero: 63 palette entries keep each picture small
 
@@ -30,11 +35,44 @@ def hex_colour(colour: RGB) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def data_uri(image: Image.Image) -> str:
-    """The picture as a `data:` URI in PNG."""
+def data_uri(image: Image.Image, kind: str = "png") -> str:
+    """The picture as a `data:` URI in PNG or JPEG."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    image.save(buffer, kind, quality=_QUALITY)
+    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def photo_html(image: npt.NDArray[np.uint8], alt: str, classes: str = "") -> str:
+    """An `img` of a uint8 image, C × H × W: small ones exactly, with every pixel a square.
+
+    A photograph is scaled down to about twice the size it has on the page: forty mistakes at 227
+    pixels a side would weigh six megabytes.
+    """
+    picture = photo(image)
+    if max(picture.size) <= _COARSE:
+        kind, uri = "pixels", data_uri(picture)
+    else:
+        picture.thumbnail((_LARGEST, _LARGEST), Image.Resampling.BILINEAR)
+        kind, uri = "smooth", data_uri(picture, "jpeg")
+    return f'<img class="{f"{kind} {classes}".strip()}" src="{uri}" alt="{html_text(alt)}">'
+
+
+def colour_levels(kernel: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """A filter for RGB, 3 × h × w, as a picture, h × w × 3: 128 is zero, 1 and 255 the largest.
+
+    >>> kernel = np.array([[[-2.0]], [[0.0]], [[1.0]]], np.float32)
+    >>> colour_levels(kernel).tolist()
+    [[[1, 128, 192]]]
+    """
+    limit = largest(kernel) or 1.0
+    scaled = np.clip(np.nan_to_num(kernel / limit), -1, 1)
+    levels: npt.NDArray[np.uint8] = (np.rint(127 * scaled) + 128).astype(np.uint8)
+    return np.moveaxis(levels, 0, -1).copy()
+
+
+def colour_filter(kernel: npt.NDArray[np.float32]) -> Image.Image:
+    """The picture of a filter for RGB, 3 × h × w, on its own scale around mid grey."""
+    return Image.fromarray(colour_levels(kernel))
 
 
 def photo(image: npt.NDArray[np.uint8]) -> Image.Image:
@@ -64,6 +102,16 @@ def signed(values: npt.NDArray[np.float32], limit: float, colours: tuple[RGB, RG
         palette += bytes((*colour, round(255 * abs(step) / _STEPS)))
     image.putpalette(bytes(palette), "RGBA")
     return image
+
+
+def strongest(maps: npt.NDArray[np.float32], most: int) -> npt.NDArray[np.int64]:
+    """Positions of the `most` maps, maps × h × w, with the largest mean absolute value, in order.
+
+    >>> strongest(np.array([[[1.0]], [[-3.0]], [[2.0]]], np.float32), 2).tolist()
+    [1, 2]
+    """
+    strength = np.abs(np.nan_to_num(maps)).mean(axis=(1, 2))
+    return np.sort(np.argsort(-strength, kind="stable")[:most])
 
 
 def largest(values: npt.NDArray[np.float32]) -> float:

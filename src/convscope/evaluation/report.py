@@ -10,6 +10,7 @@ import hashlib
 from importlib import resources
 
 from convscope.evaluation import report_inside as inside
+from convscope.evaluation import report_pixels as pixels
 from convscope.evaluation import report_sections as results
 from convscope.evaluation import report_trust as trust
 from convscope.evaluation.report_input import FeatureMaps, ReportInput
@@ -27,8 +28,8 @@ def render_html(report: ReportInput) -> str:
         trust.calibration_section(report),
         trust.mistakes_section(report),
         trust.robustness_section(report),
-        inside.filters_section(report),
-        inside.feature_maps_section(report),
+        pixels.filters_section(report),
+        pixels.feature_maps_section(report),
         inside.anatomy_section(report),
         inside.origin_section(report),
     ]

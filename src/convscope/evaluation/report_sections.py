@@ -7,7 +7,13 @@ the section shows and how to read it.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from convscope.evaluation.chart_confusion import NUMBERED, confusion_chart, worst_rate
+from convscope.evaluation.chart_confusion import (
+    DRAWN,
+    NUMBERED,
+    confusion_chart,
+    drawn_part,
+    worst_rate,
+)
 from convscope.evaluation.charts import (
     Series,
     legend_html,
@@ -24,6 +30,7 @@ from convscope.evaluation.markup import (
 )
 from convscope.evaluation.report_input import ReportInput
 from convscope.evaluation.results import ClassScore, Evaluation
+from convscope.evaluation.views import DESCRIPTIONS
 from convscope.text import html_text
 
 _CLASSES_SHOWN = 12
@@ -82,10 +89,34 @@ def hero_html(report: ReportInput) -> str:
         f'<p class="score"><span class="big">{percent(result.accuracy, 2)}</span> '
         f'<span class="beside">{name_html(result.split)} accuracy<br>'
         f"95\xa0% interval {percent(low, 2)} to {percent(high, 2)}<br>"
-        f"n\xa0=\xa0{count(result.n)} images</span></p>"
+        f"n\xa0=\xa0{count(result.n)} images{_top5_html(result)}</span></p>"
+        f"{_views_html(result)}"
         f'<p class="summary">{summary_html(report)}</p>'
         f'<dl class="figures">{facts}</dl></header>'
     )
+
+
+def _top5_html(result: Evaluation) -> str:
+    if result.top5 is None or result.top5_interval is None:
+        return ""
+    low, high = result.top5_interval
+    return f"<br>top-5 accuracy {percent(result.top5, 2)}, {percent(low, 2)} to {percent(high, 2)}"
+
+
+def _views_html(result: Evaluation) -> str:
+    """The scores with several views of each image, set apart from the accuracy itself."""
+    parts = []
+    for one in result.views:
+        low, high = one.accuracy_interval
+        top = "" if one.top5 is None else f", top-5 {percent(one.top5, 2)}"
+        what = f", {DESCRIPTIONS[one.name]}" if one.name in DESCRIPTIONS else ""
+        parts.append(
+            '<p class="views">With test-time views '
+            f"<strong>{percent(one.accuracy, 2)}</strong>{top} "
+            f"(95\xa0% interval {percent(low, 2)} to {percent(high, 2)}): the mean over "
+            f"{count(one.count)} views of each image{html_text(what)}.</p>"
+        )
+    return "".join(parts)
 
 
 def training_section(report: ReportInput) -> Section | None:
@@ -217,14 +248,19 @@ def classes_section(report: ReportInput) -> Section:
 def confusion_section(report: ReportInput) -> Section:
     """The confusion matrix and the most confused pairs."""
     result = report.evaluation
-    worst = worst_rate(result.confusion)
+    classes, cells, totals = drawn_part(result)
+    worst = worst_rate(cells, totals)
     lead = (
         "A row holds the images of one true class, a column those that the network gave one name. "
         "The diagonal is right; everything off it is a mistake, and the stronger its colour, the "
         "larger the share of its class"
         + (f" (the strongest: {percent(worst)})." if worst else ". Here there is none.")
     )
-    chart = f"<figure>{confusion_chart(result.classes, result.confusion)}</figure>"
+    if len(result.classes) > DRAWN:
+        lead += (
+            f" Of {count(len(result.classes))} classes those of the most confused pairs are here."
+        )
+    chart = f"<figure>{confusion_chart(classes, cells, totals)}</figure>" if classes else ""
     pairs = ""
     if result.confused_pairs:
         rows = (

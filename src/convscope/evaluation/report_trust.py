@@ -8,7 +8,7 @@ from convscope.evaluation.charts import (
     tick_text,
 )
 from convscope.evaluation.markup import count, details_html, name_html, percent, table_html
-from convscope.evaluation.pixels import data_uri, photo
+from convscope.evaluation.pixels import photo_html
 from convscope.evaluation.report_input import ReportInput
 from convscope.evaluation.report_sections import Section
 from convscope.evaluation.results import Mistake, RobustnessCurve
@@ -71,11 +71,11 @@ def mistakes_section(report: ReportInput) -> Section:
         lead = "Here the wrong answers would stand. There is none: every image is right."
         return Section("mistakes", "The worst mistakes", lead, "")
     lead = (
-        "The wrong answers of which the network was most sure, exactly as the data set holds them. "
-        "The bars are its probabilities; the true class is marked. Would you have known?"
+        "The wrong answers of which the network was most sure. The bars are its probabilities; the "
+        "true class is marked. Would you have known?"
     )
     cards = [
-        _mistake_card(mistake, data_uri(photo(image)))
+        _mistake_card(mistake, photo_html(image, f"{mistake.true}, taken for {mistake.predicted}"))
         for mistake, image in zip(mistakes, report.mistake_images, strict=True)
     ]
     body = f'<ol class="cards">{"".join(cards[:_MISTAKES_SHOWN])}</ol>'
@@ -84,7 +84,7 @@ def mistakes_section(report: ReportInput) -> Section:
     return Section("mistakes", "The worst mistakes", lead, body)
 
 
-def _mistake_card(mistake: Mistake, uri: str) -> str:
+def _mistake_card(mistake: Mistake, picture_html: str) -> str:
     thoughts = list(mistake.top)
     if mistake.true not in [name for name, _ in thoughts]:
         thoughts.append((mistake.true, mistake.probability_true))
@@ -95,10 +95,9 @@ def _mistake_card(mistake: Mistake, uri: str) -> str:
         f'<span class="n">{percent(probability)}</span></li>'
         for name, probability in thoughts
     )
-    alt = html_text(f"{mistake.true}, taken for {mistake.predicted}")
     where = f"image {mistake.index}" if mistake.file is None else mistake.file
     return (
-        f'<li><img class="pixels" src="{uri}" alt="{alt}"><div><h3>{name_html(mistake.true, 24)} '
+        f"<li>{picture_html}<div><h3>{name_html(mistake.true, 24)} "
         f"<small>taken for</small> {name_html(mistake.predicted, 24)}</h3>"
         f'<ul class="thoughts">{bars}</ul><p class="where">{name_html(where, 60)}</p></div></li>'
     )

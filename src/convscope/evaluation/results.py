@@ -140,8 +140,30 @@ class RobustnessCurve:
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class ViewScore:
+    """How good the same model is when each image is seen in several views, averaged.
+
+    Attributes:
+        name: of the set of views, e.g. `ten-crop`.
+        count: views of each image.
+        accuracy: share of the images that are right.
+        accuracy_interval: its 95 % Wilson interval.
+        loss: mean negative log-likelihood of the true class, in nats.
+        top5: share of the images whose class is among the five most probable; None up to 10
+            classes.
+    """
+
+    name: Name
+    count: Annotated[int, Field(ge=1)]
+    accuracy: Fraction
+    accuracy_interval: tuple[Fraction, Fraction]
+    loss: Annotated[float, Field(ge=0)]
+    top5: Fraction | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class Evaluation:
-    """How good a model is on one split.
+    """How good a model is on one split, each image seen once.
 
     Attributes:
         dataset: name of the data set.
@@ -160,6 +182,10 @@ class Evaluation:
         robustness: one curve for each perturbation, where they were measured.
         wrong: positions of all wrongly classified images, ascending: what paired tests need.
         images_sha256: over images and labels; two evaluations with the same one saw the same test.
+        top5: share of the images whose class is among the five most probable; None up to 10
+            classes, where it says little.
+        top5_interval: its 95 % Wilson interval, or None.
+        views: the scores with several views of each image, where they were measured.
     """
 
     dataset: Name
@@ -178,6 +204,9 @@ class Evaluation:
     robustness: tuple[RobustnessCurve, ...] = ()
     wrong: tuple[Count, ...] = ()
     images_sha256: Annotated[str, Field(max_length=64)] = ""
+    top5: Fraction | None = None
+    top5_interval: tuple[Fraction, Fraction] | None = None
+    views: tuple[ViewScore, ...] = ()
 
     def __post_init__(self) -> None:
         k = len(self.classes)
@@ -189,6 +218,8 @@ class Evaluation:
             raise ValueError(f"wrong are not ascending positions below {self.n}")
         if (total := sum(map(sum, self.confusion))) != self.n:
             raise ValueError(f"confusion counts {total} images, but n is {self.n}")
+        if (self.top5 is None) != (self.top5_interval is None):
+            raise ValueError("top5 and top5_interval belong together")
 
     def to_json(self) -> dict[str, Any]:
         """Dictionaries, lists, strings and finite numbers: safe for `json.dumps`."""

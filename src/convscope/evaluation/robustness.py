@@ -15,21 +15,26 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from convscope.data.dataset import Images
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError
-from convscope.evaluation.inference import Progress, log_probabilities
+from convscope.evaluation.inference import Progress, largest_batch, log_probabilities
 from convscope.evaluation.metrics import wilson_interval
 from convscope.evaluation.results import CurvePoint, RobustnessCurve
 from convscope.seeds import derive_seed
 
-Images = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
+Pixels = npt.NDArray[np.uint8]
 
 _DIRECTIONS = ((0, 1), (0, -1), (-1, 0), (1, 0))  # right, left, up, down as (rows, columns)
 _VALUES_AT_A_TIME = 2**22  # pixel values perturbed together, so that memory stays bounded
 
+MOST_IMAGES, LEAST_IMAGES = 1000, 200
+MOST_MULTIPLY_ADDS = 10**13
+"""What the curves of a heavy network may cost: about a minute or two on two cores."""
 
-def shift(images: Images, rows: int, columns: int, fill: int) -> Images:
+
+def shift(images: Pixels, rows: int, columns: int, fill: int) -> Pixels:
     """Images (N × C × H × W) moved down by `rows` and right by `columns`; what opens is `fill`.
 
     >>> shift(np.array([[[[1, 2, 3]]]], dtype=np.uint8), 0, 1, fill=9)
@@ -48,7 +53,7 @@ def _overlap(offset: int, length: int) -> slice:
     return slice(max(offset, 0), length + min(offset, 0))
 
 
-def rotate(images: Images, degrees: float, fill: int) -> Images:
+def rotate(images: Pixels, degrees: float, fill: int) -> Pixels:
     """Images (N × C × H × W) turned counter-clockwise about their centre, on a ground of `fill`.
 
     Bilinear, by one `grid_sample` for all images; the size stays, corners are cut.
@@ -79,12 +84,12 @@ def standard_noise(indices: IntArray, shape: tuple[int, ...], seed: int) -> npt.
     )
 
 
-def add_noise(images: Images, noise: npt.NDArray[np.float32], deviation: float) -> Images:
+def add_noise(images: Pixels, noise: npt.NDArray[np.float32], deviation: float) -> Pixels:
     """Images plus noise of this standard deviation, a fraction of the full range, then clipped."""
     return _to_uint8(images + np.float32(255 * deviation) * noise)
 
 
-def lower_contrast(images: Images, contrast: float) -> Images:
+def lower_contrast(images: Pixels, contrast: float) -> Pixels:
     """Pixels drawn towards the mean of their channel in their own image.
 
     `contrast` is the share of each pixel's distance from that mean which remains (the
@@ -95,7 +100,7 @@ def lower_contrast(images: Images, contrast: float) -> Images:
     return _to_uint8(mean + np.float32(contrast) * (images - mean))
 
 
-def _to_uint8(pixels: npt.NDArray[np.float32]) -> Images:
+def _to_uint8(pixels: npt.NDArray[np.float32]) -> Pixels:
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
@@ -103,7 +108,7 @@ def _to_uint8(pixels: npt.NDArray[np.float32]) -> Images:
 class _Batch:
     """Some images, N × C × H × W, and what the perturbations need besides."""
 
-    images: Images
+    images: Pixels
     noise: npt.NDArray[np.float32]
     fill: int
 
@@ -117,10 +122,11 @@ class _Perturbation:
     unit: str
     strengths: tuple[float, ...]
     unchanged: float  # the strength that changes nothing
-    apply: Callable[[_Batch, float], list[Images]]
+    versions: int = 1  # changed images that `apply` gives for each
+    apply: Callable[[_Batch, float], list[Pixels]]
 
 
-def _shifted(batch: _Batch, pixels: float) -> list[Images]:
+def _shifted(batch: _Batch, pixels: float) -> list[Pixels]:
     step = int(pixels)
     return [shift(batch.images, step * row, step * col, batch.fill) for row, col in _DIRECTIONS]
 
@@ -132,6 +138,7 @@ PERTURBATIONS = (
         unit="pixels, mean of right, left, up and down",
         strengths=(0, 1, 2, 3, 4, 5, 6, 8),
         unchanged=0,
+        versions=len(_DIRECTIONS),
         apply=_shifted,
     ),
     _Perturbation(
@@ -163,6 +170,25 @@ PERTURBATIONS = (
 
 _POINTS = tuple((curve, x) for curve in PERTURBATIONS for x in curve.strengths)
 
+PASSES = 1 + sum(curve.versions for curve, x in _POINTS if x != curve.unchanged)
+"""How often the network sees each image for all curves: once unchanged, and each version."""
+
+
+def affordable_images(multiply_adds: int) -> int:
+    """How many images the curves of a network are measured on: 1,000, of heavy ones fewer.
+
+    So many that all passes together stay within 10¹³ multiply-adds, but never fewer than 200,
+    where the 95 % interval is up to ± 7 points wide.
+
+    >>> affordable_images(416_000), affordable_images(720_000_000), affordable_images(10**10)
+    (1000, 295, 200)
+
+    Args:
+        multiply_adds: of the network for one image; 0 where they are not known.
+    """
+    within = MOST_MULTIPLY_ADDS // (PASSES * max(multiply_adds, 1))
+    return max(LEAST_IMAGES, min(MOST_IMAGES, within))
+
 
 def stratified_indices(labels: IntArray, limit: int) -> IntArray:
     """At most `limit` positions, ascending, each class in proportion to its size (± 1)."""
@@ -180,7 +206,8 @@ def robustness(
     preprocessing: Preprocessing,
     *,
     seed: int = 0,
-    limit: int = 1000,
+    limit: int = MOST_IMAGES,
+    precision: str = "fp32",
     progress: Progress | None = None,
 ) -> tuple[RobustnessCurve, ...]:
     """Accuracy and agreement against shift, rotation, Gaussian noise and contrast.
@@ -197,6 +224,7 @@ def robustness(
         seed: of the noise; the same seed gives the same curves.
         limit: at most so many images are used, evenly over the classes; each curve's `n`
             says how many were.
+        precision: as for `log_probabilities`.
         progress: called with (images done, images used) after each batch.
 
     Raises:
@@ -211,12 +239,13 @@ def robustness(
         raise InputError(f"the limit is {limit} images; allowed: at least 1")
     chosen = stratified_indices(labels, limit)
     at_a_time = max(1, min(250, _VALUES_AT_A_TIME // math.prod(images.shape[1:])))
+    at_a_time = min(at_a_time, largest_batch(model, preprocessing))
     totals = np.zeros((len(_POINTS), 2))
     for start in range(0, len(chosen), at_a_time):
         part = chosen[start : start + at_a_time]
         noise = standard_noise(part, images.shape[1:], seed)
         batch = _Batch(images=images[part], noise=noise, fill=preprocessing.fill)
-        totals += _count(model, batch, labels[part], preprocessing)
+        totals += _count(model, batch, labels[part], preprocessing, precision)
         if progress is not None:
             progress(start + len(part), len(chosen))
     points = [
@@ -243,15 +272,21 @@ def robustness(
 
 
 def _count(
-    model: nn.Module, batch: _Batch, labels: IntArray, preprocessing: Preprocessing
+    model: nn.Module,
+    batch: _Batch,
+    labels: IntArray,
+    preprocessing: Preprocessing,
+    precision: str,
 ) -> npt.NDArray[np.float64]:
     """For each point, how many images are right and how many agree with the clean prediction.
 
     Where a point has several versions of an image, each counts for its share.
     """
 
-    def predict(images: Images) -> IntArray:
-        scores = log_probabilities(model, images, preprocessing, batch_size=len(images))
+    def predict(images: Pixels) -> IntArray:
+        scores = log_probabilities(
+            model, images, preprocessing, batch_size=len(images), precision=precision
+        )
         winners: IntArray = scores.argmax(axis=1)
         return winners
 

@@ -26,16 +26,24 @@ HISTORY = (
 
 
 def write_tables(report: ReportInput, directory: Path) -> list[Path]:
-    """Write history, per-class, confusion, calibration, robustness and mistakes to `directory`.
+    """Write scores, history, per-class, confusion, calibration, robustness and mistakes.
 
     Returns:
-        The files, in that order.
+        The files in `directory`, in that order.
 
     Raises:
         InputError: the directory cannot be written to.
     """
     result = report.evaluation
     tables: dict[str, Iterable[Sequence[object]]] = {
+        "scores": [
+            ("views", "count", "accuracy", "low", "high", "loss", "top5"),
+            ("single", 1, result.accuracy, *result.accuracy_interval, result.loss, result.top5),
+            *(
+                (one.name, one.count, one.accuracy, *one.accuracy_interval, one.loss, one.top5)
+                for one in result.views
+            ),
+        ],
         "history": [
             HISTORY,
             *([finite(row.get(key)) for key in HISTORY] for row in report.history),

@@ -14,6 +14,8 @@ from convscope.text import printable
 
 FloatArray = npt.NDArray[np.float32]
 
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
+
 
 def feature_maps(
     model: nn.Module, images: FloatArray | Tensor, layers: Sequence[str] | None = None
@@ -28,7 +30,8 @@ def feature_maps(
         images: preprocessed, float32, N × C × H × W.
         layers: names of modules (`c1`, `features.0`), whose own outputs are given. Default:
             every layer whose maps have more than one pixel; an activation stands for the layer
-            before it, so `c1` is then the map after its activation.
+            before it, so `c1` is then the map after its activation, and dropout, which does
+            nothing here, is left out.
 
     Returns:
         For each layer float32, N × maps × height × width, copied out of the model.
@@ -59,7 +62,7 @@ def feature_maps(
 
 
 def _is_leaf(module: nn.Module) -> bool:
-    return not isinstance(module, SILENT) and next(module.children(), None) is None
+    return not isinstance(module, (*SILENT, *_DROPOUT)) and next(module.children(), None) is None
 
 
 def _has_pixels(maps: FloatArray) -> bool:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convscope.errors import InputError
+from convscope.layers.fourier import fourier_convolution
 from convscope.layers.padding import Pad, check_border, is_plain, pad_sides, padding_sides
 from convscope.layers.windows import Pair, pair
 
@@ -51,6 +52,10 @@ class Convolution(nn.Module):
         table: for each output map, the input maps it sees, ascending; excludes groups.
         bias: whether each output map has one.
 
+    Attributes:
+        fourier: compute by spectra (`fourier.py`), where `can_use_fourier`; the same sums in
+            another order, a choice of speed alone.
+
     Raises:
         InputError: groups that do not divide the maps, or a table that does not fit them.
     """
@@ -74,6 +79,7 @@ class Convolution(nn.Module):
         self.in_maps, self.out_maps, self.groups, self.pad = in_maps, out_maps, groups, pad
         self.kernel, self.stride, self.dilation = pair(kernel), pair(stride), pair(dilation)
         self.grid = pad.grid(kernel, stride, dilation)
+        self.fourier = False
         self.table: Table | None = None
         if table is None:
             _check_groups(in_maps, out_maps, groups)
@@ -114,6 +120,12 @@ class Convolution(nn.Module):
             self.out_maps, self.in_maps, *self.kernel
         )
 
+    @property
+    def can_use_fourier(self) -> bool:
+        """Whether spectra could do it: every step, every map to every map."""
+        plain = self.stride == (1, 1) and self.dilation == (1, 1)
+        return plain and self.groups == 1 and self.table is None
+
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of what comes out.
 
@@ -136,6 +148,9 @@ class Convolution(nn.Module):
         padding = (top, left)
         if not is_plain(sides, self.pad):
             x, padding = pad_sides(x, sides, self.pad), (0, 0)
+        if self.fourier:
+            result = fourier_convolution(x.to(self.weight.dtype), self.weight, padding)
+            return result if self.bias is None else result + self.bias.view(-1, 1, 1)
         return F.conv2d(
             x, self.dense_weight(), self.bias, self.stride, padding, self.dilation, self.groups
         )

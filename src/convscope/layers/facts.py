@@ -9,7 +9,7 @@ from torch import nn
 
 from convscope.layers.activation import Activate
 from convscope.layers.convolution import Convolution
-from convscope.layers.normalization import LocalResponseNorm
+from convscope.layers.normalization import LocalResponseNorm, WithinMapNorm
 from convscope.layers.padding import Padding2d
 from convscope.layers.pool_variants import BlurPool
 from convscope.layers.pools import PoolModule, Subsampling
@@ -80,8 +80,9 @@ def _convolution(module: Convolution | nn.Conv2d, _before: Shape, after: Shape) 
     else:
         fan_in = f"{module.weight.shape[1]}·{kernel[0]}·{kernel[1]}"
         parameters = f"{maps}·({fan_in}{bias}) = {total}"
+    groups = module.groups
     return Facts(
-        "convolution",
+        "convolution" if groups == 1 else f"convolution in {groups} groups",
         (module.grid if isinstance(module, Convolution) else _conv2d_grid(module),),
         connections=height * width * total,
         multiply_adds=height * width * weights,
@@ -198,6 +199,27 @@ def _torch_pool(module: nn.MaxPool2d | nn.AvgPool2d, _before: Shape, after: Shap
     return _unweighted(kind, window, after)
 
 
+def _adaptive(_module: nn.AdaptiveAvgPool2d, before: Shape, after: Shape) -> Facts:
+    """Windows are alike where the output divides the input; else the field is unknown."""
+    maps, height, width = after
+    rows = _shares(before[1], height)
+    columns = _shares(before[2], width)
+    alike = before[1] % height == 0 and before[2] % width == 0
+    total = maps * sum(rows) * sum(columns)
+    return Facts(
+        "adaptive average pooling",
+        (grid((rows[0], columns[0])),) if alike else None,
+        connections=total,
+        multiply_adds=0,
+        formulas={"connections": f"{maps}·{sum(rows)}·{sum(columns)} = {total}"},
+    )
+
+
+def _shares(size: int, out: int) -> list[int]:
+    """How many of `size` elements each of `out` adaptive windows sees, as torch divides them."""
+    return [-(-(i + 1) * size // out) - i * size // out for i in range(out)]
+
+
 def _unweighted(kind: str, window: Grid, after: Shape) -> Facts:
     maps, height, width = after
     total = math.prod(after) * window.area
@@ -210,7 +232,9 @@ def _unweighted(kind: str, window: Grid, after: Shape) -> Facts:
     )
 
 
-def _local_response(module: LocalResponseNorm, _before: Shape, after: Shape) -> Facts:
+def _local_response(
+    module: LocalResponseNorm | nn.LocalResponseNorm, _before: Shape, after: Shape
+) -> Facts:
     units = math.prod(after)
     return Facts(
         "local response normalisation",
@@ -221,15 +245,25 @@ def _local_response(module: LocalResponseNorm, _before: Shape, after: Shape) -> 
     )
 
 
-def _batch_norm(_module: nn.Module, _before: Shape, after: Shape) -> Facts:
-    units = math.prod(after)
+def _within_map(module: WithinMapNorm, _before: Shape, after: Shape) -> Facts:
+    units, area = math.prod(after), module.window.area
     return Facts(
-        "batch normalisation",
-        (),
+        "normalisation within maps",
+        (module.window,),
         connections=0,
-        multiply_adds=units,
-        formulas={"multiply_adds": f"{units}, a scale and a shift for each"},
+        multiply_adds=units * area,
+        formulas={"multiply_adds": f"{units}·{area} = {units * area}"},
     )
+
+
+def _batch_norm(module: nn.BatchNorm2d | nn.BatchNorm1d, _before: Shape, after: Shape) -> Facts:
+    units, maps = math.prod(after), module.num_features
+    formulas = {
+        "multiply_adds": f"{'·'.join(map(str, after))} = {units}, a scale and a shift for each"
+    }
+    if module.affine:
+        formulas["parameters"] = f"{maps}·2 = {2 * maps}"
+    return Facts("batch normalisation", (), connections=0, multiply_adds=units, formulas=formulas)
 
 
 def _padding(module: Padding2d, before: Shape, _after: Shape) -> Facts:
@@ -257,7 +291,10 @@ _KNOWN: dict[type[nn.Module], Callable[[Any, Shape, Shape], Facts]] = {
     PoolModule: _pool,
     nn.MaxPool2d: _torch_pool,
     nn.AvgPool2d: _torch_pool,
+    nn.AdaptiveAvgPool2d: _adaptive,
     LocalResponseNorm: _local_response,
+    nn.LocalResponseNorm: _local_response,
+    WithinMapNorm: _within_map,
     nn.BatchNorm2d: _batch_norm,
     nn.BatchNorm1d: _batch_norm,
     Padding2d: _padding,

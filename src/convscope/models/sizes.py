@@ -7,6 +7,7 @@ from torch import nn
 from convscope.errors import InputError
 from convscope.layers.convolution import Convolution
 from convscope.layers.pools import PoolModule
+from convscope.models.registry import LARGEST_INPUT
 
 
 def chain_size(layers: Mapping[str, nn.Module], height: int, width: int) -> tuple[int, int]:
@@ -33,3 +34,21 @@ def smallest_input(layers: Mapping[str, nn.Module], largest: int) -> int | None:
             continue
         return size
     return None
+
+
+def final_size(layers: Mapping[str, nn.Module], input_size: int) -> tuple[int, int]:
+    """Height and width after `layers` of a square input.
+
+    Raises:
+        InputError: a layer that does not fit, with the smallest input size that does.
+    """
+    try:
+        return chain_size(layers, input_size, input_size)
+    except InputError as error:
+        least = smallest_input(layers, LARGEST_INPUT)
+        advice = (
+            f"no input size up to {LARGEST_INPUT} works with this pooling and padding"
+            if least is None
+            else f"with this pooling and padding, input_size {least} works"
+        )
+        raise InputError(f"input_size {input_size}: {error}; {advice}") from None

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from convscope.errors import unknown_name
+from convscope.recipes import alexnet as _alexnet
 from convscope.recipes import lenet5 as _lenet5
 from convscope.training.recipe import Recipe
 
@@ -11,6 +12,10 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "lenet5-augmented": _lenet5.lenet5_augmented,
     "lenet5-keras": _lenet5.lenet5_keras,
     "lenet5-1998": _lenet5.lenet5_1998,
+    "alexnet-2012": _alexnet.alexnet_2012,
+    "alexnet-bn": _alexnet.alexnet_bn,
+    "alexnet-cifar": _alexnet.alexnet_cifar,
+    "alexnet-fast": _alexnet.alexnet_fast,
 }
 
 

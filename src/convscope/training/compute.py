@@ -1,22 +1,233 @@
-"""How the arithmetic is done: the number of threads, the order of numbers in memory."""
+"""How the arithmetic is done: device, precision, order of numbers in memory, threads.
+
+What is fastest depends on the processor and on the network, and common belief is often wrong: so
+the candidates that the processor's flags allow are measured on the network itself. The choice
+decides the last bits of the result, so the run keeps it, and a resumed run takes it from there.
+"""
+
+import copy
+import ctypes
+import math
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
 
-from convscope.environment import available_cores
+from convscope.environment import available_cores, cpu_features, physical_cores
+from convscope.errors import InputError
+from convscope.text import printable
+from convscope.training.precision import half_copy
+from convscope.training.recipe import Recipe, describe
+from convscope.training.spectra import faster_by_fourier
 
 MEMORY_FORMATS = {
     "channels_last": torch.channels_last,
     "contiguous": torch.contiguous_format,
 }
+BF16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
+"""Without one of these, bf16 is emulated and many times slower than float32."""
+PROBED_IMAGES = 8
+MEASURED_SECONDS = 0.25
+"""About as long as a measured step takes, unless the whole batch takes less."""
+MARGIN = 1.1  # a less exact or less usual way must be this much faster to be taken
+
+
+class Compute(BaseModel):
+    """The choice that a run records.
+
+    Attributes:
+        device, precision, memory_format, fourier, threads: as in the recipe, without any `auto`.
+        seconds: forward and backward of one measured step for each candidate; empty where there
+            was nothing to choose.
+        images: in a measured step.
+        reason: why this was chosen, for people.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    memory_format: Literal["channels_last", "contiguous"] = "channels_last"
+    fourier: tuple[str, ...] = Field(default=(), max_length=1000)
+    threads: int = Field(default=1, ge=1, le=4096)
+    seconds: dict[str, float] = Field(default_factory=dict, max_length=100)
+    images: int = Field(default=0, ge=0)
+    reason: str = Field(default="", max_length=1000)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context for the network's forward pass in this precision."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device, torch.bfloat16)
+
+    def dtype(self) -> torch.dtype:
+        """The type of activations and of the weights that multiply them."""
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+    def name(self) -> str:
+        """Precision and order in memory, in words."""
+        return f"{self.precision} {self.memory_format}"
+
+
+def compute_from_json(document: object) -> Compute:
+    """What `Compute.model_dump` wrote. Raises InputError where it cannot be."""
+    try:
+        return Compute.model_validate(document)
+    except ValidationError as error:
+        raise InputError(describe(error, "the run's compute")) from None
+
+
+def choose_compute(recipe: Recipe, model: nn.Module, input_shape: tuple[int, int, int]) -> Compute:
+    """The fastest way to train `model` on this machine, of those that the recipe allows.
+
+    Args:
+        recipe: its device, precision, memory_format, threads and batch_size.
+        model: the network, float32 on the CPU; it is not changed.
+        input_shape: channels, height and width.
+
+    Raises:
+        InputError: a device that this machine lacks.
+    """
+    device = _device(recipe.device)
+    threads = use_threads(recipe.threads)
+    precisions = [recipe.precision] if recipe.precision != "auto" else _precisions(device)
+    formats = [recipe.memory_format]
+    if recipe.memory_format == "auto":
+        formats = ["channels_last"] if device != "cpu" else ["channels_last", "contiguous"]
+    ways = [
+        Compute(device=device, precision=precision, memory_format=order, threads=threads)
+        for precision in precisions
+        for order in (formats if precision == "fp32" or len(formats) == 1 else ["channels_last"])
+    ]
+    best = ways[0].model_copy(update={"reason": "as the recipe says; nothing to measure"})
+    if len(ways) > 1:
+        best = _fastest(ways, model, input_shape, recipe)
+    return best.model_copy(update={"fourier": _spectra(best, model, input_shape, recipe)})
+
+
+def _fastest(
+    ways: list[Compute], model: nn.Module, input_shape: tuple[int, int, int], recipe: Recipe
+) -> Compute:
+    few = min(recipe.batch_size, PROBED_IMAGES)
+    probed = _time(ways[0], model, (few, *input_shape))
+    images = min(recipe.batch_size, max(few, int(few * MEASURED_SECONDS / probed)))
+    seconds = {way.name(): _time(way, model, (images, *input_shape)) for way in ways}
+    best = ways[0]  # the least exact comes first, and must win by the margin
+    for way in ways[1:]:
+        if seconds[way.name()] < seconds[best.name()] * _handicap(best, way):
+            best = way
+    return best.model_copy(
+        update={
+            "seconds": {name: round(value, 4) for name, value in seconds.items()},
+            "images": images,
+            "reason": _reason(best, seconds, recipe),
+        }
+    )
+
+
+def _spectra(
+    way: Compute, model: nn.Module, input_shape: tuple[int, int, int], recipe: Recipe
+) -> tuple[str, ...]:
+    if recipe.fourier != "auto":
+        return recipe.fourier
+    if way.device != "cpu":
+        return ()
+    batch = (recipe.batch_size, *input_shape)
+    return faster_by_fourier(model, batch, way.dtype(), MEMORY_FORMATS[way.memory_format])
 
 
 def use_threads(wanted: int) -> int:
-    """Set torch's threads to `wanted`, or to one per available core where it is 0.
+    """Set torch's threads to `wanted`, or to one per physical core where it is 0.
 
     The number belongs to the run: sums are added in another order with another number.
     """
-    cores = available_cores()
-    threads = min(wanted, 4 * cores) or cores  # a run from a larger machine still works here
+    cores = physical_cores()
+    threads = min(wanted, 4 * available_cores()) or cores  # a larger machine's run works here too
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     return threads
+
+
+def keep_freed_memory() -> None:
+    """Tell the C library to keep freed memory for the next tensor (glibc; elsewhere nothing).
+
+    By default each tensor above 32 MB is fresh memory from the system, which fills every page
+    with zeros first. A training step asks for the same sizes again and again: for AlexNet that
+    was up to a fifth of a step (docs/performance.md).
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return
+    most_mapped, trim_above = -4, -1  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
+    mallopt(most_mapped, 0)
+    mallopt(trim_above, 2**31 - 1)
+
+
+def _device(wanted: str) -> str:
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wanted == "auto":
+        return next(name for name, here in present.items() if here)
+    if not present[wanted]:
+        here = ", ".join(name for name, is_here in present.items() if is_here)
+        raise InputError(f"device is {printable(wanted)}, which this machine lacks; it has: {here}")
+    return wanted
+
+
+def _precisions(device: str) -> list[str]:
+    """Those worth a measurement, the least exact first."""
+    if device == "cuda":
+        return ["bf16"] if torch.cuda.is_bf16_supported() else ["fp32"]
+    if device == "cpu" and BF16_FEATURES & set(cpu_features()):
+        return ["bf16", "fp32"]
+    return ["fp32"]
+
+
+def _handicap(best: Compute, way: Compute) -> float:
+    """float32 is taken before bf16 unless that is clearly faster."""
+    return MARGIN if best.precision == "bf16" and way.precision == "fp32" else 1.0
+
+
+def _time(way: Compute, model: nn.Module, shape: tuple[int, ...]) -> float:
+    """Seconds of the faster of two steps after a first, forward and backward."""
+    order = MEMORY_FORMATS[way.memory_format]
+    pixels = torch.linspace(-2, 2, math.prod(shape)).view(shape)
+    inputs = pixels.to(way.device, way.dtype(), memory_format=order)
+    twin = copy.deepcopy(model).to(way.device).train()
+    twin = twin.to(memory_format=order)  # type: ignore[call-overload]
+    if way.precision == "bf16":
+        twin = half_copy(twin)
+    best = float("inf")
+    with torch.random.fork_rng(devices=[]):
+        for attempt in range(3):
+            started = time.perf_counter()
+            with way.autocast():
+                scores = twin(inputs)
+            scores.float().logsumexp(1).sum().backward()
+            twin.zero_grad(set_to_none=True)
+            if attempt:
+                best = min(best, time.perf_counter() - started)
+    return best
+
+
+def _reason(best: Compute, seconds: dict[str, float], recipe: Recipe) -> str:
+    shown = ", ".join(
+        f"{name} {value:.3f} s" for name, value in sorted(seconds.items(), key=_value)
+    )
+    asked = "" if recipe.precision == "auto" else f"; the recipe asks for {recipe.precision}"
+    if best.precision == "fp32" and recipe.precision == "auto" and len(seconds) == 2:
+        asked = "; this processor has no fast bf16"
+    return f"measured {shown}{asked}"
+
+
+def _value(pair: tuple[str, float]) -> float:
+    return pair[1]

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from convscope.data.augment import augment, epoch_table
+from convscope.data.augment import augment, colour_axes, epoch_table
 from convscope.data.batches import as_tensor, batches, epoch_order, to_input
 from convscope.data.dataset import Dataset
 from convscope.data.preprocess import Preprocessing
@@ -18,11 +17,20 @@ from convscope.evaluation.metrics import negative_log_likelihood
 from convscope.run import Run, build_model, save_weights, write_metrics
 from convscope.seeds import derive_seed
 from convscope.text import printable
-from convscope.training.compute import MEMORY_FORMATS, use_threads
+from convscope.training.compute import (
+    MEMORY_FORMATS,
+    Compute,
+    choose_compute,
+    compute_from_json,
+    keep_freed_memory,
+    use_threads,
+)
+from convscope.training.inputs import check_input, grow_from
 from convscope.training.losses import build_loss
 from convscope.training.recipe import Recipe, recipe_from_json
 from convscope.training.schedule import learning_rate
 from convscope.training.signals import StopRequest
+from convscope.training.spectra import use_fourier
 from convscope.training.state import TrainingState
 from convscope.training.watch import WINDOW, check_loss, label_entropy
 
@@ -38,6 +46,7 @@ class Progress:
     Attributes:
         epoch: the current epoch, from 1; `epochs` in all.
         step: steps done in this epoch, of `steps`.
+        done: steps done in all, of `total`.
         loss: mean training loss of this epoch so far; `accuracy` likewise, a fraction.
         images_per_second: since this process began to train.
         seconds_left: at that speed.
@@ -48,6 +57,8 @@ class Progress:
     epochs: int
     step: int
     steps: int
+    done: int
+    total: int
     loss: float
     accuracy: float
     images_per_second: float
@@ -85,11 +96,13 @@ def fit(
     """
     recipe = recipe_from_json(run.document.recipe)
     _check_data(run, train)
-    use_threads(recipe.threads)
-    loop = _Loop(run, recipe, train, validation)
+    compute = _compute(run, recipe)
+    use_threads(compute.threads)
+    keep_freed_memory()
+    loop = _Loop(run, recipe, compute, train, validation)
     if resume and run.checkpoint.exists():
         loop.state.load(run)
-        if loop.state.counters.step >= loop.steps:
+        if loop.state.counters.step >= max(loop.epoch_steps(), 1):
             raise InputError(f"{printable(run.checkpoint)} is damaged: it is beyond the epoch")
     pause, saved = checkpoint_seconds, time.monotonic()
     try:
@@ -117,19 +130,35 @@ class _Loop:
     """The state of one call of `fit`, and the steps that move it."""
 
     def __init__(
-        self, run: Run, recipe: Recipe, train: Dataset, validation: Dataset | None
+        self,
+        run: Run,
+        recipe: Recipe,
+        compute: Compute,
+        train: Dataset,
+        validation: Dataset | None,
     ) -> None:
-        self.run, self.recipe, self.validation = run, recipe, validation
+        self.run, self.recipe, self.compute, self.validation = run, recipe, compute, validation
         self.preprocessing: Preprocessing = run.document.preprocessing
-        self.images, self.labels = as_tensor(train.images), as_tensor(train.labels)
+        self.smaller = grow_from(recipe.growth, self.preprocessing)
+        self.images, self.labels = train.images, as_tensor(train.labels)
+        self.axes = colour_axes(train.images) if recipe.augmentation.colour_noise else None
         self.steps = -(-len(train) // recipe.batch_size)
-        self.epochs = recipe.epochs_for(self.steps)
+        self.total = recipe.total_steps(self.steps)
+        self.epochs = -(-self.total // self.steps)
         self.chance = label_entropy(train.labels)
         self.loss = build_loss(recipe.loss)
-        self.memory_format = MEMORY_FORMATS[recipe.memory_format]
-        model = build_model(run.document, seed=recipe.seed).train()
-        model = model.to(memory_format=self.memory_format)  # type: ignore[call-overload]
-        self.state = TrainingState(model, recipe)
+        memory_format = MEMORY_FORMATS[compute.memory_format]
+        self.place: dict[str, Any] = {
+            "device": compute.device,
+            "dtype": compute.dtype(),
+            "memory_format": memory_format,
+        }
+        model = build_model(run.document, seed=recipe.seed).train().to(compute.device)
+        use_fourier(model, compute.fourier)
+        model = model.to(memory_format=memory_format)  # type: ignore[call-overload]
+        if recipe.growth.size:
+            check_input(model, self.smaller)
+        self.state = TrainingState(model, recipe, compute)
         self.started = time.monotonic()
         self.shown = 0.0
         self.images_done = 0
@@ -138,20 +167,36 @@ class _Loop:
         """Every step as a row, until the last epoch or until patience ends."""
         counters = self.state.counters
         while counters.epoch < self.epochs and not self._patience_is_over():
-            for _ in self._epoch_steps():
-                if counters.step < self.steps:
+            steps = self.epoch_steps()
+            for _ in self._run_epoch(steps):
+                if counters.step < steps:
                     yield self._progress()
             yield self._finish_epoch()
 
-    def _epoch_steps(self) -> Iterator[None]:
+    def epoch_steps(self) -> int:
+        """Steps of the current epoch: the last one may end early."""
+        return min(self.steps, self.total - self.state.counters.epoch * self.steps)
+
+    def _run_epoch(self, steps: int) -> Iterator[None]:
         recipe, counters = self.recipe, self.state.counters
         order = epoch_order(len(self.labels), recipe.seed, counters.epoch)
         table = epoch_table(recipe.augmentation, len(self.labels), recipe.seed, counters.epoch)
+        order = order[: steps * recipe.batch_size]
         rest = batches(self.images, self.labels, order, recipe.batch_size, start=counters.step)
         for chosen, images, labels in rest:
-            images = augment(images, table, chosen, recipe.augmentation, self.preprocessing.fill)
-            inputs = to_input(images, self.preprocessing)
-            self._step(inputs.to(memory_format=self.memory_format), labels)
+            images = augment(
+                images,
+                table,
+                chosen,
+                recipe.augmentation,
+                self.preprocessing.fill,
+                window=self.preprocessing.crop,
+                axes=self.axes,
+            )
+            done = counters.epoch * self.steps + counters.step
+            small = done < round(recipe.growth.share * self.total)
+            inputs = to_input(images, self.smaller if small else self.preprocessing)
+            self._step(inputs.to(**self.place, non_blocking=True), labels)
             yield
 
     def _step(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
@@ -160,19 +205,18 @@ class _Loop:
         # Dropout and stochastic pooling draw from torch's generator: the same draws for the
         # same step, whether or not the run was interrupted before it.
         torch.default_generator.manual_seed(derive_seed(recipe.seed, "step", done))
-        lr = learning_rate(
-            recipe.schedule, recipe.optimizer.lr, done, self.epochs * self.steps, self.steps
-        )
+        lr = learning_rate(recipe.schedule, recipe.optimizer.lr, done, self.total, self.steps)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        scores = self.state.model(inputs)
-        loss = self.loss(scores, labels)
-        self.state.model.zero_grad(set_to_none=True)
+        labels = labels.to(inputs.device, non_blocking=True)
+        with self.compute.autocast():
+            scores = self.state.network(inputs)
+        loss = self.loss(scores.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         value = loss.item()
         counters.recent = [*counters.recent[-WINDOW + 1 :], value]
         check_loss(counters.recent, done + 1, self.chance, recipe)
-        optimizer.step()
+        self.state.update()
         if self.state.average:
             self.state.average.update(self.state.model, done)
         counters.step += 1
@@ -201,18 +245,21 @@ class _Loop:
         return progress
 
     def _validate(self, validation: Dataset) -> dict[str, float]:
-        model = self.state.model
-        average = self.state.average
-        with average.applied_to(model) if average else nullcontext():
+        with self.state.averaged() as network:
             try:
-                scores = log_probabilities(model, validation.images, self.preprocessing)
+                scores = log_probabilities(
+                    network,
+                    validation.images,
+                    self.preprocessing,
+                    precision=self.compute.precision,
+                )
             except InputError as error:
                 lr = self.recipe.optimizer.lr
                 raise TrainingError(
                     f"the network's answers are no numbers any more ({error}): the learning rate "
                     f"of {lr:g} is most likely too high; try --set optimizer.lr={lr / 10:g}"
                 ) from None
-        model.train()
+        network.train()
         right = int((scores.argmax(1) == validation.labels).sum())
         return {
             "validation_loss": negative_log_likelihood(scores, validation.labels),
@@ -237,13 +284,15 @@ class _Loop:
     def _progress(self, finished: dict[str, Any] | None = None) -> Progress:
         counters = self.state.counters
         speed = self.images_done / max(time.monotonic() - self.started, 1e-9)
-        images = len(self.labels)
-        left = (self.epochs - counters.epoch) * images - counters.seen
+        done = counters.epoch * self.steps + counters.step
+        left = (self.total - done) * self.recipe.batch_size
         return Progress(
             epoch=counters.epoch + 1,
             epochs=self.epochs,
             step=counters.step,
-            steps=self.steps,
+            steps=self.epoch_steps(),
+            done=done,
+            total=self.total,
             loss=counters.loss_sum / max(counters.seen, 1),
             accuracy=counters.correct / max(counters.seen, 1),
             images_per_second=speed,
@@ -274,6 +323,14 @@ class _Loop:
 
 def _rank(row: dict[str, Any]) -> tuple[float, float]:
     return row["validation_accuracy"], -row["validation_loss"]
+
+
+def _compute(run: Run, recipe: Recipe) -> Compute:
+    """What the run records, or else what the recipe asks for, chosen now and recorded."""
+    if run.document.compute:
+        return compute_from_json(run.document.compute)
+    model = build_model(run.document)
+    return choose_compute(recipe, model, run.document.preprocessing.input_shape)
 
 
 def _check_data(run: Run, train: Dataset) -> None:

@@ -39,12 +39,28 @@ class Inputs(_Part):
 
     `measured`: mean 0 and standard deviation 1 over the training images, per channel.
     `unit`: grey level / 255. `lenet5-1998`: background −0.1, ink 1.175 (LeCun et al. 1998, II-B).
-    Pictures no larger than the network's input are centred in it by a border of level `fill`;
-    larger ones are resized.
+    `alexnet-2012`: levels 0 to 255 minus the measured mean (Krizhevsky et al. 2012, section 2;
+    its local response normalisation needs that scale). `imagenet`: the constants most published
+    ImageNet models were trained with.
+
+    Pictures larger than the network's input are resized to it. Smaller ones are centred in it by
+    a border of level `fill` (`pad`), or enlarged (`resize`).
+
+    Attributes:
+        picture: the side in pixels of the picture that is kept, from which training takes random
+            windows of the network's input size and evaluation the central one; 0: the picture is
+            the input.
+        aspect: a file of other proportions is stretched to the picture, or covers it and loses
+            its rims.
     """
 
-    normalisation: Literal["measured", "unit", "lenet5-1998"] = "measured"
+    normalisation: Literal["measured", "unit", "lenet5-1998", "alexnet-2012", "imagenet"] = (
+        "measured"
+    )
     fill: int = Field(default=0, ge=0, le=255)
+    fit: Literal["pad", "resize"] = "pad"
+    picture: int = Field(default=0, ge=0, le=2048)
+    aspect: Literal["stretch", "cover"] = "stretch"
 
 
 class Optimizer(_Part):
@@ -88,6 +104,18 @@ class Loss(_Part):
     j: Annotated[float, Field(gt=0.0, le=1e6)] = 1.0
 
 
+class Growth(_Part):
+    """Progressive resizing: the first `share` of the steps sees pictures of `size` × `size`.
+
+    Smaller pictures are several times cheaper, and what is learnt from them carries over (Howard
+    2018, fast.ai's entry to DAWNBench; Touvron et al. 2019, arXiv:1906.06423, on the change of
+    scale). A size of 0: all steps see the network's own. The pictures must be resized (`fit`).
+    """
+
+    size: int = Field(default=0, ge=0, le=1024)
+    share: Fraction = 0.0
+
+
 class Recipe(_Part):
     """Everything that decides what a training run computes.
 
@@ -96,6 +124,8 @@ class Recipe(_Part):
         data: catalog name or path of the data it is meant for; `--data` replaces it.
         epochs: passes over the training images.
         min_steps: a small data set gets as many more epochs as make at least this many steps.
+        max_steps: training ends after this many steps, in the midst of an epoch; 0: no limit.
+        growth: smaller pictures for the first steps.
         validation: share of the training images held out for validation (stratified, seeded).
         averaging: decay per step of an exponential moving average of the weights, which is then
             what is validated and saved; 0 is none.
@@ -103,9 +133,15 @@ class Recipe(_Part):
         stuck_after: steps after which a loss no better than guessing stops the run, 50 or more; 0
             is never.
         keep: which epoch's weights become the model: the best on validation, or the last.
-        threads: CPU threads; 0 takes one per core.
-        memory_format: order of the numbers in memory while training; it decides the speed, and
-            the last bits of the result.
+        device: where to compute; `auto` is the first of cuda, mps and cpu that is there.
+        precision: of the arithmetic of convolutions and matrix products. Weights are kept and
+            updated in float32 with either. `auto` and `memory_format` auto: what a short
+            measurement of the real network finds fastest; the run records the choice.
+        memory_format: order of the numbers in memory while training; like the precision and the
+            number of threads it decides the speed, and the last bits of the result.
+        fourier: names of convolutions to compute by spectra, or `auto`, those that a measurement
+            finds faster so.
+        threads: CPU threads; 0 takes one for each physical core.
     """
 
     name: str = Field(max_length=100, pattern=r"^\w[\w.+-]*$")
@@ -114,18 +150,23 @@ class Recipe(_Part):
     inputs: Inputs = Inputs()
     epochs: int = Field(default=10, ge=1, le=10_000)
     min_steps: int = Field(default=0, ge=0, le=100_000_000)
+    max_steps: int = Field(default=0, ge=0, le=100_000_000)
     batch_size: int = Field(default=128, ge=1, le=1_000_000)
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     loss: Loss = Loss()
     augmentation: Augmentation = Augmentation()
+    growth: Growth = Growth()
     validation: Annotated[float, Field(ge=0.0, le=0.5)] = 0.1
     averaging: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     patience: int = Field(default=0, ge=0)
     stuck_after: int = Field(default=500, ge=0)
     keep: Literal["best", "last"] = "best"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    memory_format: Literal["auto", "channels_last", "contiguous"] = "channels_last"
+    fourier: Literal["auto"] | tuple[str, ...] = ()
     threads: int = Field(default=0, ge=0, le=1024)
-    memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
@@ -137,14 +178,30 @@ class Recipe(_Part):
         return self
 
     @model_validator(mode="after")
+    def _growing_needs_resizing(self) -> "Recipe":
+        if self.growth.size and (self.inputs.fit != "resize" or self.inputs.picture):
+            raise ValueError("growth needs inputs.fit=resize and inputs.picture=0")
+        return self
+
+    @model_validator(mode="after")
+    def _steps_are_in_order(self) -> "Recipe":
+        if 0 < self.max_steps < self.min_steps:
+            raise ValueError(
+                f"max_steps is less than min_steps ({self.min_steps}); give at least as many, or 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _validation_is_needed(self) -> "Recipe":
         if self.patience and not self.validation:
             raise ValueError("patience needs a validation share above 0")
         return self
 
-    def epochs_for(self, steps_per_epoch: int) -> int:
-        """Passes over data of which one pass takes `steps_per_epoch` steps."""
-        return max(self.epochs, -(-self.min_steps // steps_per_epoch))
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Steps of the whole training on data of which one pass takes `steps_per_epoch` steps."""
+        epochs = max(self.epochs, -(-self.min_steps // steps_per_epoch))
+        wanted = epochs * steps_per_epoch
+        return min(wanted, self.max_steps) if self.max_steps else wanted
 
 
 def recipe_from_json(document: object) -> Recipe:

@@ -5,6 +5,8 @@ everything that later steps depend on is here, and nothing that depends on the c
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +17,9 @@ from convscope.documents import parse_json
 from convscope.errors import InputError
 from convscope.run import Run
 from convscope.text import printable
+from convscope.training.compute import Compute
 from convscope.training.optimizers import WeightAverage, build_optimizer
+from convscope.training.precision import HalfWeights
 from convscope.training.recipe import Recipe
 from convscope.training.watch import WINDOW
 from convscope.weights import read_note, read_tensors, write_tensors
@@ -47,14 +51,44 @@ class Counters:
 
 
 class TrainingState:
-    """Model, optimizer, average of the weights, best weights, counters."""
+    """Model, optimizer, average of the weights, best weights, counters.
 
-    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
+    Attributes:
+        model: with the float32 weights that are moved and saved.
+        network: what computes: the model itself, or its twin with bf16 weights.
+    """
+
+    def __init__(self, model: nn.Module, recipe: Recipe, compute: Compute) -> None:
         self.model = model
+        self.half = HalfWeights(model) if compute.precision == "bf16" else None
+        self.network = self.half.network if self.half else model
         self.optimizer = build_optimizer(recipe.optimizer, model.parameters())
         self.average = WeightAverage(model, recipe.averaging) if recipe.averaging else None
         self.best: Tensors = {}
         self.counters = Counters()
+
+    def update(self) -> None:
+        """Move the weights by the gradients of the network, which are used up."""
+        if self.half:
+            self.half.step(self.optimizer)
+        else:
+            self.optimizer.step()
+            self.model.zero_grad(set_to_none=True)
+
+    @contextmanager
+    def averaged(self) -> Iterator[nn.Module]:
+        """A context that gives the network with the weights to validate."""
+        if self.average is None:
+            yield self.network
+            return
+        with self.average.applied_to(self.model):
+            self._refresh()
+            yield self.network
+        self._refresh()
+
+    def _refresh(self) -> None:
+        if self.half:
+            self.half.refresh()
 
     def current_weights(self) -> Tensors:
         """The weights to validate and to save: the average where there is one."""
@@ -96,6 +130,7 @@ class TrainingState:
         expected = self.tensors()
         for key, value in read_tensors(run.checkpoint, expected).items():
             expected[key].copy_(value)
+        self._refresh()
 
     def _parameters(self) -> list[nn.Parameter]:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]

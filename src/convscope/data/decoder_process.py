@@ -1,0 +1,157 @@
+"""Decode small pictures in processes of their own.
+
+Decoding a picture of 32 × 32 is mostly Python, which runs in one thread at a time. Each process
+takes the bytes of files on its standard input and gives pixels on its standard output. It is a
+plain program, not a copy of this process: torch's threads do not survive a fork, and a script
+without `if __name__ == "__main__"` must not be run again.
+
+    question: number of files, whether small images keep their size; of each length, bytes
+    answer:   of each: 1, C, H, W, pixels; or 0, length, 0, 0, reason in UTF-8
+"""
+
+import json
+import queue
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from types import TracebackType
+from typing import IO, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from convscope.data.images import pillow_guard, read_image
+from convscope.data.target import Target
+from convscope.errors import InputError
+
+Answer = npt.NDArray[np.uint8] | str
+
+_QUESTION, _LENGTH, _ANSWER = struct.Struct("<I?"), struct.Struct("<I"), struct.Struct("<BIII")
+_BUFFER = 2**18  # bytes, of a pipe's two ends: small ones are handed over and over
+_PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from convscope.data.decoder_process import main; main(sys.argv[2])"
+)
+
+
+def available() -> bool:
+    """Whether this Python can be started again: not where it is part of another program."""
+    return bool(sys.executable) and not getattr(sys, "frozen", False)
+
+
+class Decoders:
+    """Some decoding processes, for as many threads. A context manager; no process outlives it."""
+
+    def __init__(self, target: Target, count: int) -> None:
+        self._idle: queue.SimpleQueue[subprocess.Popen[bytes] | None] = queue.SimpleQueue()
+        self._open = ExitStack()
+        words = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), json.dumps(asdict(target))]
+        for _ in range(count):
+            try:
+                child = subprocess.Popen(
+                    words,
+                    bufsize=_BUFFER,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                )
+            except OSError:  # too many processes, too little memory: threads do it then
+                self._idle.put(None)
+                continue
+            self._open.callback(_end, child)
+            self._idle.put(child)
+
+    def __enter__(self) -> "Decoders":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def decode(self, files: Sequence[bytes], *, native: bool) -> list[Answer] | None:
+        """Pixels C × H × W of each file, or why there are none; None if the process has died."""
+        child = self._idle.get()
+        try:
+            if child is None:
+                return None
+            answers = _ask(child, files, native)
+        except (OSError, EOFError):
+            child = None
+            return None
+        finally:
+            self._idle.put(child)
+        return answers
+
+
+def main(target: str) -> None:
+    """The decoding process: answer questions until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it closes our input
+    facts = json.loads(target)
+    wanted = Target(**{**facts, "size": facts["size"] and tuple(facts["size"])})
+    with (
+        pillow_guard(),
+        suppress(EOFError, BrokenPipeError),
+        open(0, "rb", _BUFFER) as source,
+        open(1, "wb", _BUFFER) as sink,
+    ):
+        while True:
+            count, native = _QUESTION.unpack(_exactly(source, _QUESTION.size))
+            files = [_exactly(source, *_LENGTH.unpack(_exactly(source, 4))) for _ in range(count)]
+            for data in files:
+                _answer(sink, data, wanted, native)
+            sink.flush()
+
+
+def _answer(sink: BinaryIO, data: bytes, target: Target, native: bool) -> None:
+    try:
+        pixels = target.conform(read_image(data), native=native)
+    except InputError as error:
+        text = str(error).encode("utf-8", "backslashreplace")
+        sink.write(_ANSWER.pack(0, len(text), 0, 0) + text)
+        return
+    sink.write(_ANSWER.pack(1, *pixels.shape))
+    sink.write(pixels.data)
+
+
+def _ask(child: subprocess.Popen[bytes], files: Sequence[bytes], native: bool) -> list[Answer]:
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(_QUESTION.pack(len(files), native))
+    for data in files:
+        child.stdin.write(_LENGTH.pack(len(data)))
+        child.stdin.write(data)
+    child.stdin.flush()
+    return [_read_answer(child.stdout) for _ in files]
+
+
+def _read_answer(source: IO[bytes]) -> Answer:
+    kind, *shape = _ANSWER.unpack(_exactly(source, _ANSWER.size))
+    if not kind:
+        return _exactly(source, shape[0]).decode("utf-8")
+    channels, height, width = shape
+    data = _exactly(source, channels * height * width)
+    return np.frombuffer(data, dtype=np.uint8).reshape(channels, height, width)
+
+
+def _exactly(source: IO[bytes], count: int) -> bytes:
+    data = source.read(count)
+    if len(data) != count:
+        raise EOFError
+    return data
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    for pipe in (child.stdin, child.stdout):
+        with suppress(OSError):
+            if pipe:
+                pipe.close()
+    child.kill()
+    child.wait()

@@ -1,0 +1,160 @@
+"""Device, precision and order in memory: what may be chosen, what is, what the run keeps."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import fingerprint, small_recipe, start_run
+from convscope import models
+from convscope.data.dataset import Dataset, Splits
+from convscope.errors import InputError, Interrupted
+from convscope.run import open_run
+from convscope.training import compute as compute_module
+from convscope.training.compute import Compute, choose_compute, compute_from_json
+from convscope.training.fit import fit
+from convscope.training.recipe import ModelChoice, Recipe
+from convscope.training.signals import StopRequest
+from convscope.training.spectra import faster_by_fourier, use_fourier
+
+SMALL = {"width": 8, "hidden": 16, "input_size": 32}
+AUTO: dict[str, object] = {"precision": "auto", "memory_format": "auto", "fourier": "auto"}
+
+
+def recipe(**changes: object) -> Recipe:
+    choice = ModelChoice(name="alexnet-cifar", arguments=SMALL)
+    return Recipe(name="x", model=choice, batch_size=16, **changes)
+
+
+def test_a_recipe_that_leaves_no_choice_is_not_measured() -> None:
+    found = choose_compute(recipe(threads=1), models.build("alexnet-cifar", SMALL), (3, 32, 32))
+    assert (found.device, found.precision, found.memory_format) == ("cpu", "fp32", "channels_last")
+    assert found.seconds == {}
+    assert found.fourier == ()
+
+
+def test_every_candidate_is_measured_and_the_fastest_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compute_module, "cpu_features", lambda: ("avx512_bf16",))
+    times = {"bf16 channels_last": 0.3, "fp32 channels_last": 0.2, "fp32 contiguous": 0.1}
+    monkeypatch.setattr(compute_module, "_time", lambda way, *_: times[way.name()])
+    model = models.build("alexnet-cifar", SMALL)
+    asked = recipe(precision="auto", memory_format="auto")
+    found = choose_compute(asked, model, (3, 32, 32))
+    assert found.name() == "fp32 contiguous"
+    assert found.seconds == times
+    assert "fp32 contiguous 0.100 s" in found.reason
+    times["bf16 channels_last"] = 0.05
+    assert choose_compute(asked, model, (3, 32, 32)).name() == "bf16 channels_last"
+    times["bf16 channels_last"] = 0.095  # not clearly faster: the exact one is taken
+    assert choose_compute(asked, model, (3, 32, 32)).name() == "fp32 contiguous"
+    forced = recipe(precision="fp32", memory_format="channels_last")
+    assert choose_compute(forced, model, (3, 32, 32)).name() == "fp32 channels_last"
+
+
+def test_bf16_is_no_candidate_without_the_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute_module, "cpu_features", lambda: ("avx2", "fma", "avx512f"))
+    asked = recipe(precision="auto", memory_format="auto")
+    found = choose_compute(asked, models.build("alexnet-cifar", SMALL), (3, 32, 32))
+    assert set(found.seconds) == {"fp32 channels_last", "fp32 contiguous"}
+    assert "no fast bf16" in found.reason
+
+
+def test_a_measurement_leaves_the_network_and_the_generator_alone() -> None:
+    model = models.build("alexnet-cifar", SMALL)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    choose_compute(recipe(**AUTO), model, (3, 32, 32))
+    assert torch.equal(torch.rand(3), expected)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(
+        InputError, match=r"device is cuda, which this machine lacks; it has: .*cpu"
+    ):
+        choose_compute(recipe(device="cuda"), models.build("alexnet-cifar", SMALL), (3, 32, 32))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        {"device": "tpu"},
+        {"threads": 0},
+        {"threads": 10**9},
+        {"precision": "fp8"},
+        {"x": 1},
+    ],
+)
+def test_a_damaged_record_is_refused(document: object) -> None:
+    with pytest.raises(InputError, match="the run's compute cannot be used"):
+        compute_from_json(document)
+
+
+def test_spectra_are_only_for_layers_that_can() -> None:
+    model = models.build("alexnet-cifar", SMALL)
+    use_fourier(model, ["conv2"])
+    assert [name for name, part in model.named_modules() if getattr(part, "fourier", 0)] == [
+        "conv2"
+    ]
+    with pytest.raises(InputError, match="conv9"):
+        use_fourier(model, ["conv9"])
+
+
+def test_small_convolutions_are_not_even_timed() -> None:
+    model = models.build("alexnet-cifar", SMALL)  # 24 × 48 kernels at most
+    shape = (4, 3, 32, 32)
+    assert faster_by_fourier(model, shape, torch.float32, torch.channels_last) == ()
+
+
+MIXED: dict[str, object] = {
+    "model": {"name": "alexnet-cifar", "arguments": SMALL | {"channels": 1}},
+    "inputs": {"fit": "resize"},
+    "augmentation": {"flip": True, "crop": 2, "cutout": 4},
+    "optimizer": {"kind": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True},
+    "averaging": 0.9,
+    "batch_size": 40,
+    "fourier": ("conv4",),
+}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_cut_at_every_step_and_resumed_it_ends_the_same(
+    tmp_path: Path, few_digits: Dataset, digits: Splits, precision: str
+) -> None:
+    """Weights and metrics equal the undisturbed run's, byte for byte, in either precision."""
+    asked = small_recipe(**MIXED, precision=precision)
+    whole = start_run(tmp_path / "whole", asked, few_digits)
+    list(fit(whole, few_digits, digits.test))
+    expected = fingerprint(whole.path)
+    run = start_run(tmp_path / "cut", asked, few_digits)
+    cuts = 0
+    while True:
+        stop = StopRequest()
+        stop.received = 2
+        try:
+            list(fit(run, few_digits, digits.test, resume=True, stop=stop))
+            break
+        except Interrupted:
+            cuts += 1
+    assert cuts == 10  # two epochs of five steps
+    assert fingerprint(run.path) == expected
+
+
+def test_the_recorded_choice_is_what_a_resumed_run_uses(
+    tmp_path: Path, few_digits: Dataset
+) -> None:
+    plain = start_run(tmp_path / "plain", small_recipe(**MIXED), few_digits)
+    list(fit(plain, few_digits))
+    told = start_run(tmp_path / "told", small_recipe(**MIXED), few_digits)
+    told = told.with_changes(compute=Compute(precision="bf16", threads=1).model_dump(mode="json"))
+    list(fit(told, few_digits))
+    assert fingerprint(plain.path) != fingerprint(told.path)
+    assert open_run(told.path).document.compute["precision"] == "bf16"
