@@ -11,6 +11,7 @@ import os
 import secrets
 import stat
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from convscope.errors import InputError
@@ -21,8 +22,13 @@ _NO_SPACE = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _NO_DIRECTORY_FSYNC = {errno.EINVAL, errno.ENOTSUP}  # some file systems have none
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+Buffer = bytes | memoryview
+
+
+def write_atomically(path: Path, data: bytes | Iterable[Buffer]) -> None:
     """Write `data` to `path`, all or nothing, durably: after a crash it is the old file or this.
+
+    Several pieces are written one after the other, so that a large file need not be in memory.
 
     Raises:
         InputError: the disk is full, or the place cannot be written to. The old file is as
@@ -33,7 +39,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     _remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        _write(temporary, data)
+        _write(temporary, (data,) if isinstance(data, bytes) else data)
         move_into_place(temporary, path)
     except OSError as error:
         raise cannot_write(path, error) from None
@@ -95,13 +101,14 @@ def check_readable(path: Path, limit: int) -> int:
     return facts.st_size
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, pieces: Iterable[Buffer]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags, 0o666)  # less the user's umask, like any new file
     try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        for piece in pieces:
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

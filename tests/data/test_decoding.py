@@ -1,5 +1,6 @@
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from hostile_images import encode, hostile_files, pixels
 
 from convscope.data import decoding
-from convscope.data.decoder_process import Decoders
+from convscope.data.decoder_process import DecoderProcess
 from convscope.data.decoding import Decoder, Image
 from convscope.data.target import Target
 from convscope.environment import available_cores
@@ -61,17 +62,17 @@ def test_processes_give_what_this_one_gives(native: bool, monkeypatch: pytest.Mo
     expected = [decoder.decode(name) for name in names]
 
     used = []
-    original = Decoders.decode
+    original = DecoderProcess.answers
 
-    def counted(self: Decoders, files: list[bytes], *, native: bool) -> object:
-        answers = original(self, files, native=native)
+    def counted(self: DecoderProcess) -> object:
+        answers = original(self)
         used.append(answers is not None)
         return answers
 
-    monkeypatch.setattr(Decoders, "decode", counted)
+    monkeypatch.setattr(DecoderProcess, "answers", counted)
     seen: list[tuple[int, int]] = []
     found = list(decoder.decode_all(names, lambda done, total: seen.append((done, total))))
-    assert used
+    assert len(used) > 4
     assert all(used)
     assert len(found) == len(names)
     assert all(map(equal, found, expected))
@@ -79,29 +80,27 @@ def test_processes_give_what_this_one_gives(native: bool, monkeypatch: pytest.Mo
     assert sum(isinstance(result, str) for result in found) == len(hostile_files()) + 1
 
 
-def test_a_process_that_dies_is_not_needed() -> None:
+@pytest.mark.usefixtures("processes_are_worth_it")
+@pytest.mark.parametrize("kills", [1, 2])
+def test_a_process_that_dies_is_not_needed(kills: int) -> None:
     """Killed, as by a system without memory: its part is decoded here, and so is what follows."""
-    content = pictures(6)
+    content = pictures(1000)
     decoder = Decoder(Files(content), TARGET)
-    with Decoders(TARGET, 1) as decoders:
-        (child,) = children()
-        assert decoders.decode(list(content.values()), native=True) is not None
+    results = decoder.decode_all([*content], None)
+    found = [next(results) for _ in range(100)]
+    assert len(children()) == 2
+    for child in children()[:kills]:
         os.kill(child, signal.SIGKILL)
-        for _ in range(2):
-            found = decoder._decode_elsewhere([*content], decoders)
-            assert all(map(equal, found, [decoder.decode(name) for name in content]))
+    found += results
+    assert all(map(equal, found, map(decoder.decode, content)))
     assert children() == []
 
 
-def test_no_process_is_left_when_the_taker_stops() -> None:
-    def stop(decoders: Decoders) -> None:
-        assert decoders.decode(list(pictures(3).values()), native=False)
-        assert len(children()) == 2
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt), Decoders(TARGET, 2) as decoders:
-        stop(decoders)
-    assert children() == []
+def test_a_process_that_cannot_start_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with DecoderProcess(TARGET) as process:
+        process.ask([b"x"], native=True)
+        assert process.answers() is None
 
 
 @pytest.mark.usefixtures("processes_are_worth_it")

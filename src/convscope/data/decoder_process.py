@@ -10,13 +10,12 @@ without `if __name__ == "__main__"` must not be run again.
 """
 
 import json
-import queue
 import signal
 import struct
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from types import TracebackType
 from typing import IO, BinaryIO
@@ -43,29 +42,26 @@ def available() -> bool:
     return bool(sys.executable) and not getattr(sys, "frozen", False)
 
 
-class Decoders:
-    """Some decoding processes, for as many threads. A context manager; no process outlives it."""
+class DecoderProcess:
+    """One of them: asked, and then read, one question at a time. A context manager.
 
-    def __init__(self, target: Target, count: int) -> None:
-        self._idle: queue.SimpleQueue[subprocess.Popen[bytes] | None] = queue.SimpleQueue()
-        self._open = ExitStack()
+    If it cannot be started, or dies, perhaps for want of memory, it has no answers.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._asked = 0
         words = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), json.dumps(asdict(target))]
-        for _ in range(count):
-            try:
-                child = subprocess.Popen(
-                    words,
-                    bufsize=_BUFFER,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                )
-            except OSError:  # too many processes, too little memory: threads do it then
-                self._idle.put(None)
-                continue
-            self._open.callback(_end, child)
-            self._idle.put(child)
+        self._child: subprocess.Popen[bytes] | None = None
+        with suppress(OSError):
+            self._child = subprocess.Popen(
+                words,
+                bufsize=_BUFFER,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
 
-    def __enter__(self) -> "Decoders":
+    def __enter__(self) -> "DecoderProcess":
         return self
 
     def __exit__(
@@ -74,21 +70,46 @@ class Decoders:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._open.close()
+        self._end()
 
-    def decode(self, files: Sequence[bytes], *, native: bool) -> list[Answer] | None:
-        """Pixels C × H × W of each file, or why there are none; None if the process has died."""
-        child = self._idle.get()
+    def ask(self, files: Sequence[bytes], *, native: bool) -> None:
+        """Have files decoded, while we do something else."""
+        self._asked = len(files)
+        if not self._child:
+            return
+        sink = self._child.stdin
+        assert sink is not None
         try:
-            if child is None:
-                return None
-            answers = _ask(child, files, native)
-        except (OSError, EOFError):
-            child = None
+            sink.write(_QUESTION.pack(len(files), native))
+            for data in files:
+                sink.write(_LENGTH.pack(len(data)))
+                sink.write(data)
+            sink.flush()
+        except OSError:
+            self._end()
+
+    def answers(self) -> list[Answer] | None:
+        """Pixels C × H × W of each file, or why there are none; None if the process is dead."""
+        if not self._child:
             return None
-        finally:
-            self._idle.put(child)
-        return answers
+        source = self._child.stdout
+        assert source is not None
+        try:
+            return [_read_answer(source) for _ in range(self._asked)]
+        except (OSError, EOFError):
+            self._end()
+            return None
+
+    def _end(self) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.kill()
+        for pipe in (child.stdin, child.stdout):
+            with suppress(OSError):
+                if pipe:
+                    pipe.close()
+        child.wait()
 
 
 def main(target: str) -> None:
@@ -121,17 +142,6 @@ def _answer(sink: BinaryIO, data: bytes, target: Target, native: bool) -> None:
     sink.write(pixels.data)
 
 
-def _ask(child: subprocess.Popen[bytes], files: Sequence[bytes], native: bool) -> list[Answer]:
-    assert child.stdin is not None
-    assert child.stdout is not None
-    child.stdin.write(_QUESTION.pack(len(files), native))
-    for data in files:
-        child.stdin.write(_LENGTH.pack(len(data)))
-        child.stdin.write(data)
-    child.stdin.flush()
-    return [_read_answer(child.stdout) for _ in files]
-
-
 def _read_answer(source: IO[bytes]) -> Answer:
     kind, *shape = _ANSWER.unpack(_exactly(source, _ANSWER.size))
     if not kind:
@@ -146,12 +156,3 @@ def _exactly(source: IO[bytes], count: int) -> bytes:
     if len(data) != count:
         raise EOFError
     return data
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    for pipe in (child.stdin, child.stdout):
-        with suppress(OSError):
-            if pipe:
-                pipe.close()
-    child.kill()
-    child.wait()

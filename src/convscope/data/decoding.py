@@ -4,16 +4,16 @@ import hashlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from convscope.data.decoder_process import Decoders, available
+from convscope.data.decoder_process import DecoderProcess, available
 from convscope.data.images import pillow_guard, read_image
 from convscope.data.target import Target
 from convscope.environment import available_cores
@@ -24,7 +24,7 @@ Progress = Callable[[int, int], None]
 
 _Result = TypeVar("_Result")
 Work = Callable[[Sequence[str]], list[_Result]]
-InProcesses = Callable[[int], AbstractContextManager[Work[_Result]]]
+InProcesses = Callable[[Sequence[Sequence[str]], int], Iterator[list[_Result]]]
 
 _CHUNK = 8  # images a task: enough to hide the cost of a task, few enough to show progress
 _PROCESS_CHUNK = 64
@@ -61,10 +61,8 @@ class Decoder:
 
     def decode(self, name: str) -> Image | str:
         """Decode here."""
-        try:
-            return self._decode(self.source.read(name))
-        except InputError as error:
-            return str(error)
+        data = self._read(name)
+        return data if isinstance(data, str) else self._try(data)
 
     def decode_all(
         self, names: Sequence[str], progress: Progress | None
@@ -74,32 +72,55 @@ class Decoder:
         most = max(1, _CHUNK_BYTES // max(1, 3 * height * width))
         return in_parallel(self.decode, names, progress, self._in_processes, most)
 
-    @contextmanager
-    def _in_processes(self, count: int) -> Iterator[Work[Image | str]]:
-        with Decoders(self.target, count) as decoders:
-            yield lambda names: self._decode_elsewhere(names, decoders)
+    def _in_processes(
+        self, chunks: Sequence[Sequence[str]], count: int
+    ) -> Iterator[list[Image | str]]:
+        """Decode in processes of their own, in turn: no threads, which would wait for Python's
+        lock after each read.
 
-    def _decode_elsewhere(self, names: Sequence[str], decoders: Decoders) -> list[Image | str]:
-        """Decode in a process of its own."""
-        results: dict[str, Image | str] = {}
-        files: dict[str, bytes] = {}
-        for name in names:
-            try:
-                files[name] = self.source.read(name)
-            except InputError as error:
-                results[name] = str(error)
-        answers = decoders.decode(list(files.values()), native=self.native)
-        if answers is None:  # the process died, perhaps for want of memory
-            return [self.decode(name) for name in names]
-        for (name, data), answer in zip(files.items(), answers, strict=True):
-            results[name] = (
-                answer if isinstance(answer, str) else Image(answer, hashlib.sha256(data).digest())
-            )
-        return [results[name] for name in names]
+        Each process works on one chunk; its next one is read before its answers are.
+        """
+        with ExitStack() as stack:
+            processes = [stack.enter_context(DecoderProcess(self.target)) for _ in range(count)]
+            files: list[dict[str, bytes | str]] = []
+            for number, chunk in enumerate(chunks):
+                files.append({name: self._read(name) for name in chunk})
+                process = processes[number % count]
+                results = self._answers(process, files.pop(0)) if number >= count else None
+                good = [data for data in files[-1].values() if isinstance(data, bytes)]
+                process.ask(good, native=self.native)
+                if results is not None:
+                    yield results
+            for number, asked in enumerate(files, start=len(chunks) - len(files)):
+                yield self._answers(processes[number % count], asked)
 
-    def _decode(self, data: bytes) -> Image:
-        pixels = self.target.conform(read_image(data), native=self.native)
-        return Image(pixels, hashlib.sha256(data).digest())
+    def _answers(
+        self, process: DecoderProcess, files: Mapping[str, bytes | str]
+    ) -> list[Image | str]:
+        answers = process.answers()
+        if answers is None:
+            return [data if isinstance(data, str) else self._try(data) for data in files.values()]
+        following = iter(answers)
+        return [
+            data if isinstance(data, str) else _image(next(following), data)
+            for data in files.values()
+        ]
+
+    def _read(self, name: str) -> bytes | str:
+        try:
+            return self.source.read(name)
+        except InputError as error:
+            return str(error)
+
+    def _try(self, data: bytes) -> Image | str:
+        try:
+            return _image(self.target.conform(read_image(data), native=self.native), data)
+        except InputError as error:
+            return str(error)
+
+
+def _image(answer: npt.NDArray[np.uint8] | str, data: bytes) -> Image | str:
+    return answer if isinstance(answer, str) else Image(answer, hashlib.sha256(data).digest())
 
 
 def in_parallel(
@@ -116,7 +137,7 @@ def in_parallel(
     enough of them to be worth the start, processes do them.
 
     Args:
-        in_processes: for a number of processes, a function of several names at once.
+        in_processes: the results of chunks of names, in order, by a number of processes.
         most: names a task.
     """
     cores = available_cores()
@@ -144,11 +165,9 @@ def in_parallel(
             for results in _ordered(work, _chunks(rest, min(most, _CHUNK)), cores):
                 yield from counted(results)
         elif in_processes and cores > 1 and available() and fastest * len(rest) > _WORTH_PROCESSES:
-            with in_processes(cores) as work_elsewhere:
-                for results in _ordered(
-                    work_elsewhere, _chunks(rest, min(most, _PROCESS_CHUNK)), cores
-                ):
-                    yield from counted(results)
+            chunks = _chunks(rest, min(most, _PROCESS_CHUNK))
+            for results in in_processes(chunks, cores):
+                yield from counted(results)
         else:
             for chunk in _chunks(rest, min(most, _CHUNK)):
                 yield from counted(work(chunk))
