@@ -388,3 +388,75 @@ def test_help_has_examples(inside: Inside) -> None:
         code, out, _ = inside(verb, "--help")
         assert code == 0
         assert "convscope " + verb in out, verb
+
+
+def _photographs(folder: Path) -> None:
+    """Two classes of pictures of several sizes, in colour."""
+    generator = np.random.default_rng(0)
+    for label, colour in (("red", (200, 40, 40)), ("blue", (40, 40, 200))):
+        (folder / label).mkdir(parents=True)
+        for number in range(12):
+            size = (int(generator.integers(70, 120)), int(generator.integers(70, 120)), 3)
+            noise = generator.integers(-30, 30, size)
+            pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number}.jpg")
+
+
+COLOUR = ["--set", "model.arguments.width=2", "--set", "model.arguments.hidden=8"]
+SHORT = ["--set", "epochs=1", "--set", "min_steps=3", "--set", "batch_size=8"]
+SHORT += ["--precision=fp32", "--set", "memory_format=channels_last", "--set", "fourier=[]"]
+
+
+def test_photographs_by_way_of_the_cache(
+    tmp_path: Path, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache changes nothing but where the pixels come from; its size is told; it goes away."""
+    monkeypatch.setenv("CONVSCOPE_CACHE", str(tmp_path / "cache"))
+    _photographs(tmp_path / "photos")
+    words = ["train", "alexnet-fast", "--data", tmp_path / "photos", *COLOUR, *SHORT]
+    code, _, err = inside(*words, "--cache", "never", "--out", tmp_path / "memory")
+    assert code == 0, err
+    assert "decoded images" not in err
+    code, _, err = inside(*words, "--cache", "always", "--out", tmp_path / "disk")
+    assert code == 0, err
+    assert "decoded images kept in" in err
+    code, out, err = inside(*words, "--out", tmp_path / "again")
+    assert code == 0, err
+    assert "decoded images taken from" in err
+    assert "ten-crop accuracy" in out
+    weights = {
+        (tmp_path / name / "weights.safetensors").read_bytes()
+        for name in ("memory", "disk", "again")
+    }
+    assert len(weights) == 1
+    assert json.loads((tmp_path / "disk/run.json").read_text())["data"]["cache"] == "always"
+    code, out, _ = inside("cache")
+    assert "convscope cache clear" in out
+    code, out, _ = inside("cache", "--json")
+    assert json.loads(out)["bytes"] > 24 * 72 * 72 * 3
+    code, out, _ = inside("cache", "clear")
+    assert (code, "GB freed" in out) == (0, True)
+    assert not list((tmp_path / "cache" / "images").glob("*.pixels"))
+    code, out, _ = inside("predict", tmp_path / "disk", tmp_path / "photos/red/0.jpg")
+    assert code == 0
+    assert "red" in out or "blue" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--cache", "sometimes"], "sometimes"),
+        (["--precision", "fp8"], "precision"),
+        (["--resume", "x", "--precision", "fp32"], "leave out"),
+        (["--set", "device=cuda:0"], "device"),
+        (["--set", 'fourier=["conv9"]'], "conv9"),
+        (["--set", "growth.size=40", "--set", "growth.share=0.5"], "growth needs inputs.fit"),
+    ],
+)
+def test_wrong_choices_of_speed(
+    tmp_path: Path, inside: Inside, words: list[str], text: str
+) -> None:
+    code, _, err = inside("train", "lenet5", *TINY, "--out", tmp_path / "run", *words)
+    assert code == 2
+    assert text in err
+    assert "Traceback" not in err

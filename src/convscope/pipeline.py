@@ -265,7 +265,7 @@ def _start(
             skip_bad=skip_bad,
             cache=cache,
             sizes={"train": len(train), "test": len(splits.test)},
-            provenance=dict(train.provenance),
+            provenance={k: v for k, v in train.provenance.items() if k != "cache"},
         ),
         environment=describe_environment(),
     )
@@ -345,12 +345,9 @@ def _tell_cache(images: Dataset, tell: Listener) -> None:
     cache = images.provenance.get("cache")
     if cache:
         how = "taken from" if cache["reused"] else "kept in"
-        tell(
-            Stage(
-                f"decoded images {how} {printable(cache['path'])}, {cache['bytes'] / 1e9:.2f} GB "
-                "(`convscope cache clear` removes it)"
-            )
-        )
+        size = f"{cache['bytes'] / 1e9:.2f} GB (`convscope cache clear` removes it)"
+        again = f"; made anew: {printable(cache['rebuilt'])}" if cache.get("rebuilt") else ""
+        tell(Stage(f"decoded images {how} {printable(cache['path'])}, {size}{again}"))
 
 
 def _summary(run: Run, train: Dataset, validation: Dataset | None, test: Dataset) -> str:

@@ -57,7 +57,7 @@ def _pieces(header: bytes, tensors: Iterable[torch.Tensor]) -> Iterator[bytes | 
     yield len(header).to_bytes(8, "little") + header
     for tensor in tensors:
         plain = tensor.detach().cpu().contiguous().reshape(-1)
-        yield memoryview(plain.view(torch.uint8).numpy())
+        yield memoryview(plain.view(torch.uint8).numpy().data)
 
 
 def read_tensors(path: Path, expected: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from convscope.errors import InputError
 from convscope.layers import LocalResponseNorm, Norm, spec_from_json
-from convscope.layers.normalization import KINDS, WithinMapNorm
+from convscope.layers.normalization import KINDS, UnitNorm, WithinMapNorm
 
 FORMATS = (torch.contiguous_format, torch.channels_last)
 
@@ -193,3 +193,20 @@ def test_specs_written_before_there_were_more_kinds_still_load() -> None:
 def test_bad_settings_say_what_is_allowed(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Norm(**arguments)
+
+
+def test_one_image_has_no_statistics_of_its_own() -> None:
+    layer = UnitNorm(3)
+    layer.train()
+    many = torch.tensor([[1.0, 2.0, 3.0], [3.0, 6.0, 3.0]])
+    torch.testing.assert_close(layer(many), nn.BatchNorm1d(3)(many))
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    before = layer.running_mean.clone(), layer.running_var.clone()
+    one = torch.tensor([[1.0, 2.0, 3.0]])
+    wanted = (one - before[0]) / (before[1] + 1e-5).sqrt()
+    torch.testing.assert_close(layer(one), wanted)
+    assert torch.equal(layer.running_mean, before[0])
+    assert torch.equal(layer.running_var, before[1])
+    layer(one).sum().backward()
+    assert layer.bias.grad is not None

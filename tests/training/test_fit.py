@@ -1,5 +1,6 @@
 """The training loop against a bare torch loop, and against itself when it is interrupted."""
 
+import contextlib
 import signal
 from pathlib import Path
 
@@ -174,3 +175,56 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path, few_digits: Da
     second.checkpoint.write_bytes(first.checkpoint.read_bytes())
     with pytest.raises(InputError, match="does not fit the model: it lacks average/"):
         list(fit(second, few_digits, resume=True))
+
+
+def test_max_steps_ends_in_the_midst_of_an_epoch_and_resumes(
+    tmp_path: Path, few_digits: Dataset
+) -> None:
+    rows = train(tmp_path / "run", {"epochs": 3, "max_steps": 10}, few_digits)  # 7 an epoch
+    assert (rows[-1].done, rows[-1].total, rows[-1].epochs) == (10, 10, 2)
+    assert [row["epoch"] for row in read_metrics(open_run(tmp_path / "run"))] == [1, 2]
+    run = start_run(tmp_path / "cut", small_recipe(epochs=3, max_steps=10), few_digits)
+    while not (run.path / "weights.safetensors").exists():
+        stop = StopRequest()
+        stop.received = signal.SIGINT
+        with contextlib.suppress(Interrupted):
+            list(fit(run, few_digits, resume=True, stop=stop))
+    assert fingerprint(run.path) == fingerprint(tmp_path / "run")
+
+
+GROWING: dict[str, object] = {
+    "model": {
+        "name": "alexnet-cifar",
+        "arguments": {"width": 4, "hidden": 8, "input_size": 32, "channels": 1},
+    },
+    "inputs": {"fit": "resize"},
+    "growth": {"size": 16, "share": 0.5},
+}
+
+
+def test_smaller_pictures_come_first(tmp_path: Path, few_digits: Dataset) -> None:
+    sizes: list[int] = []
+    run = start_run(tmp_path / "run", small_recipe(**GROWING), few_digits)
+
+    def note(_: object, inputs: tuple[torch.Tensor, ...]) -> None:
+        if inputs[0].ndim == 4 and len(inputs[0]) > 1 and inputs[0].shape[1] == 1:
+            sizes.append(inputs[0].shape[-1])
+
+    handle = torch.nn.modules.module.register_module_forward_pre_hook(note)
+    try:
+        list(fit(run, few_digits))
+    finally:
+        handle.remove()
+    steps = sizes[::2]  # the network and its first layer each see the pictures
+    assert steps == [16] * 7 + [32] * 7
+    again = start_run(tmp_path / "again", small_recipe(**GROWING), few_digits)
+    list(fit(again, few_digits))
+    assert fingerprint(run.path) == fingerprint(again.path)
+
+
+def test_a_network_that_cannot_take_smaller_pictures_says_so(
+    tmp_path: Path, few_digits: Dataset
+) -> None:
+    changes = {"growth": {"size": 20, "share": 0.5}, "inputs": {"fit": "resize"}}
+    with pytest.raises(InputError, match="the network cannot take pictures of 20 × 20"):
+        train(tmp_path / "run", changes, few_digits)

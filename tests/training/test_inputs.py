@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convscope.data.preprocess import Preprocessing, normalise
-from convscope.training.inputs import plan_preprocessing
+from convscope.training.inputs import picture_size, plan_preprocessing
 from convscope.training.recipe import Inputs
 
 
@@ -104,3 +104,42 @@ def test_the_border_has_the_level_asked_for() -> None:
     result = normalise(np.zeros((1, 1, 30, 30), np.uint8), found)[0, 0]
     assert math.isclose(result[0].min(), 1.0, abs_tol=1e-7)
     assert math.isclose(result[1:-1, 1:-1].max(), 0.0, abs_tol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("own", "crop", "resize"),
+    [((256, 256), (224, 224), None), ((32, 32), (28, 28), (224, 224))],
+)
+def test_windows_of_a_larger_picture(
+    own: tuple[int, int], crop: tuple[int, int], resize: tuple[int, int] | None
+) -> None:
+    """A small picture's window is as large a share of it: 32 × 224 / 256 = 28."""
+    images = np.zeros((2, 3, *own), np.uint8)
+    inputs = Inputs(picture=256, fit="resize", aspect="cover")
+    found = plan_preprocessing(inputs, images, (3, 224, 224))
+    assert (found.size, found.crop, found.resize, found.aspect) == (own, crop, resize, "cover")
+    assert found.input_shape == (3, 224, 224)
+    assert picture_size(inputs, (224, 224)) == (256, 256)
+
+
+def test_small_pictures_are_enlarged_in_the_batch() -> None:
+    images = np.zeros((2, 3, 32, 32), np.uint8)
+    found = plan_preprocessing(Inputs(fit="resize"), images, (3, 227, 227))
+    assert (found.size, found.resize, found.padding) == ((32, 32), (227, 227), (0, 0, 0, 0))
+
+
+def test_levels_of_the_2012_paper() -> None:
+    """0 to 255 minus the mean: white on a half black, half white set is 127.5."""
+    images = np.zeros((2, 3, 4, 4), np.uint8)
+    images[1] = 255
+    found = plan_preprocessing(Inputs(normalisation="alexnet-2012"), images, (3, 4, 4))
+    inputs = normalise(images, found)
+    np.testing.assert_allclose(inputs[1], 127.5, atol=1e-4)
+    np.testing.assert_allclose(inputs[0], -127.5, atol=1e-4)
+
+
+def test_named_constants() -> None:
+    images = np.zeros((1, 3, 4, 4), np.uint8)
+    found = plan_preprocessing(Inputs(normalisation="imagenet"), images, (3, 4, 4))
+    assert found.mean == (0.485, 0.456, 0.406)
+    assert found.std == (0.229, 0.224, 0.225)

@@ -226,3 +226,20 @@ def _sum_neighbours(x: Tensor, size: int) -> Tensor:
         width *= 2
     assert total is not None  # size ≥ 1 has a highest bit
     return total
+
+
+class UnitNorm(nn.BatchNorm1d):
+    """Batch normalisation of fully connected units, N × units (Ioffe & Szegedy 2015).
+
+    A batch of one image, such as the last of an epoch may be, has no deviation: it is normalised
+    by the running statistics, and does not change them.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N × units to the same shape."""
+        if self.training and len(x) == 1:
+            weight, bias = self.weight, self.bias
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, weight, bias, False, 0.0, self.eps
+            )
+        return super().forward(x)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from convscope.errors import InputError
 from convscope.layers.activation import Activation
 from convscope.layers.convolution import Convolution
-from convscope.layers.normalization import Norm
+from convscope.layers.normalization import Norm, UnitNorm
 from convscope.layers.padding import Pad
 from convscope.layers.pooling import Pool, activate_and_pool
 from convscope.layers.spec import check_flag, check_number, check_whole
@@ -299,7 +299,7 @@ class AlexNet(Classifier):
 
 
 def _hidden_norm(plan: Plan) -> nn.Module:
-    return nn.BatchNorm1d(plan.hidden) if plan.hidden_norm else nn.Identity()
+    return UnitNorm(plan.hidden) if plan.hidden_norm else nn.Identity()
 
 
 def fc6_inputs(model: Classifier, maps: int, units: int = 4096, average: int | None = None) -> int:

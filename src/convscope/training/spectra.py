@@ -14,7 +14,7 @@ from convscope.text import printable
 
 SMALLEST_AREA = 9  # of a kernel
 SMALLEST_LINKS = 64 * 64  # kernels: below, the transforms cost more than the products
-MARGIN = 1.1
+MARGIN = 1.02
 
 
 def use_fourier(model: nn.Module, names: Iterable[str]) -> None:
