@@ -5,8 +5,8 @@ arXiv:1312.5851: a convolution is a product of spectra, one matrix product of ma
 frequency. The spectra of the images serve the weights' gradient, too. It is the same sum as the
 direct one in another order: in float32 it differs in the last digits.
 
-For AlexNet's second layer (5 × 5 on 27 × 27) it takes 2 real products for each output where the
-direct sum takes 25 / 2.4; for 3 × 3 kernels it does not pay.
+Real products for each pair of maps: 5 × 5 on 27 × 27 takes 30 · 16 frequencies · 4 = 1,920 instead
+of 27² · 25 = 18,225; 3 × 3 on 13 × 13 takes 14 · 8 · 4 = 448 instead of 13² · 9 = 1,521.
 """
 
 from functools import lru_cache

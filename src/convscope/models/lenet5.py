@@ -19,8 +19,8 @@ from convscope.layers.pooling import Pool, activate_and_pool
 from convscope.layers.pools import Subsampling
 from convscope.layers.rbf import RBF, digit_codes
 from convscope.layers.spec import check_choice
-from convscope.models.registry import LARGEST_INPUT, Classifier, register
-from convscope.models.sizes import chain_size, smallest_input
+from convscope.models.registry import Classifier, register
+from convscope.models.sizes import final_size
 
 C3_LINKS = ("dense", "table")
 LARGEST_C5 = 2**18
@@ -264,16 +264,7 @@ class LeNet5Published(Classifier):
 def _s4_size(model: LeNet5 | LeNet5Published, input_size: int) -> tuple[int, int]:
     """Height and width of S4's maps. Raises InputError that names sizes that work."""
     layers = {"C1": model.c1, "S2": model.s2, "C3": model.c3, "S4": model.s4}
-    try:
-        rows, columns = chain_size(layers, input_size, input_size)
-    except InputError as error:
-        least = smallest_input(layers, LARGEST_INPUT)
-        advice = (
-            f"no input size up to {LARGEST_INPUT} works with this pooling and padding"
-            if least is None
-            else f"with this pooling and padding, input_size {least} works"
-        )
-        raise InputError(f"input_size {input_size}: {error}; {advice}") from None
+    rows, columns = final_size(layers, input_size)
     if 16 * rows * columns > LARGEST_C5:
         raise InputError(
             f"input_size {input_size} leaves S4 16 maps of {rows}×{columns}, too many inputs for "

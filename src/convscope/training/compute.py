@@ -156,8 +156,7 @@ def keep_freed_memory() -> None:
     """Tell the C library to keep freed memory for the next tensor (glibc; elsewhere nothing).
 
     By default each tensor above 32 MB is fresh memory from the system, which fills every page
-    with zeros first. A training step asks for the same sizes again and again: for AlexNet that
-    was up to a fifth of a step (docs/performance.md).
+    with zeros first; a training step asks for the same sizes again and again.
     """
     if sys.platform != "linux":
         return
