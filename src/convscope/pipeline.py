@@ -29,15 +29,14 @@ from convscope.run import (
     ModelReference,
     Run,
     RunDocument,
-    build_model,
     open_run,
     read_split,
     write_run,
     write_split,
 )
 from convscope.text import printable
-from convscope.training.compute import choose_compute, compute_from_json, use_threads
-from convscope.training.fit import Progress, fit
+from convscope.training.compute import use_threads
+from convscope.training.fit import Progress, compute_of, fit
 from convscope.training.inputs import picture_size, plan_preprocessing
 from convscope.training.recipe import Recipe, override, recipe_from_json
 from convscope.training.signals import StopRequest
@@ -233,12 +232,9 @@ def _train(run: Run, splits: Splits, tell: Listener) -> Run:
 
 def _choose_compute(run: Run, tell: Listener) -> Run:
     """The run with its choice of precision, memory order and threads, made once and recorded."""
+    compute = compute_of(run, recipe_from_json(run.document.recipe))
     if not run.document.compute:
-        recipe = recipe_from_json(run.document.recipe)
-        shape = run.document.preprocessing.input_shape
-        chosen = choose_compute(recipe, build_model(run.document), shape)
-        run = run.with_changes(compute=chosen.model_dump(mode="json"))
-    compute = compute_from_json(run.document.compute)
+        run = run.with_changes(compute=compute.model_dump(mode="json"))
     if compute.seconds or compute.device != "cpu":
         tell(Stage(f"computing in {compute.name()} on {compute.device}: {compute.reason}"))
     return run

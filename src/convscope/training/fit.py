@@ -96,7 +96,7 @@ def fit(
     """
     recipe = recipe_from_json(run.document.recipe)
     _check_data(run, train)
-    compute = _compute(run, recipe)
+    compute = compute_of(run, recipe)
     use_threads(compute.threads)
     keep_freed_memory()
     loop = _Loop(run, recipe, compute, train, validation)
@@ -325,8 +325,8 @@ def _rank(row: dict[str, Any]) -> tuple[float, float]:
     return row["validation_accuracy"], -row["validation_loss"]
 
 
-def _compute(run: Run, recipe: Recipe) -> Compute:
-    """What the run records, or else what the recipe asks for, chosen now and recorded."""
+def compute_of(run: Run, recipe: Recipe) -> Compute:
+    """How to compute: what the run records, or else what the recipe asks for, chosen now."""
     if run.document.compute:
         return compute_from_json(run.document.compute)
     model = build_model(run.document)
