@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from convscope import cli_cache
+
 app = typer.Typer(
     name="convscope",
     no_args_is_help=True,
@@ -21,6 +23,8 @@ app = typer.Typer(
     "  convscope predict RUN picture.png    what the trained network says\n"
     "  convscope anatomy lenet5-1998        the paper's network, layer by layer",
 )
+
+app.add_typer(cli_cache.app, name="cache")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
@@ -257,37 +261,6 @@ def compare(
         print_json(found.to_json())
     else:
         print_comparison(found)
-
-
-cache_app = typer.Typer(
-    invoke_without_command=True,
-    rich_markup_mode=None,
-    help="Decoded images kept on disk: where they lie, how large they are; `clear` removes them.",
-)
-app.add_typer(cache_app, name="cache")
-
-
-@cache_app.callback()
-def cache(context: typer.Context, as_json: Json = False) -> None:
-    """Decoded images kept on disk: where they lie and how large they are."""
-    from convscope.data.cache_space import cache_info
-    from convscope.printing import print_cache, print_json
-
-    if context.invoked_subcommand:
-        return
-    found = cache_info()
-    if as_json:
-        print_json(found.to_json())
-    else:
-        print_cache(found)
-
-
-@cache_app.command(name="clear", epilog="\b\nExamples:\n  convscope cache clear")
-def cache_clear() -> None:
-    """Remove all decoded images; they are made again when they are needed."""
-    from convscope.data.cache_space import clear_cache
-
-    print(f"{clear_cache() / 1e9:.2f} GB freed")
 
 
 @app.command(epilog="\b\nExamples:\n  convscope doctor\n  convscope doctor --json")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from convscope.evaluation.results import Evaluation
-from convscope.training.fit import Progress
+from convscope.training.progress import Progress
 
 
 @dataclass(frozen=True)

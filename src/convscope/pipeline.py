@@ -4,43 +4,37 @@
 """
 
 import os
-import shlex
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
-import torch
-
-from convscope import models
 from convscope.data.cache import CacheMode
 from convscope.data.catalog import CATALOG, load, load_test
 from convscope.data.dataset import Dataset, Splits
 from convscope.data.split import stratified
-from convscope.environment import describe_environment, peak_memory_bytes
+from convscope.environment import peak_memory_bytes
 from convscope.errors import InputError, unknown_name
 from convscope.evaluation.results import Evaluation
 from convscope.events import Listener, Stage, counting, ignore
 from convscope.recipes import recipe as recipe_by_name
 from convscope.reporting import evaluate_run
-from convscope.run import (
-    DataReference,
-    ModelReference,
-    Run,
-    RunDocument,
-    open_run,
-    read_split,
-    write_run,
-    write_split,
+from convscope.run import Run, open_run, read_split
+from convscope.run_setup import (
+    command_line,
+    fit_to_data,
+    input_shape,
+    keep_out_of_the_data,
+    new_directory,
+    start_run,
 )
 from convscope.text import printable
 from convscope.training.compute import use_threads
-from convscope.training.fit import Progress, compute_of, fit
-from convscope.training.inputs import picture_size, plan_preprocessing
+from convscope.training.fit import compute_of, fit
+from convscope.training.inputs import picture_size
+from convscope.training.progress import Progress
 from convscope.training.recipe import Recipe, override, recipe_from_json
 from convscope.training.signals import StopRequest
-from convscope.version import __version__
 
 _CACHE_MODES: dict[str, CacheMode] = {mode: mode for mode in get_args(CacheMode)}
 
@@ -83,9 +77,9 @@ def train(
         raise unknown_name("cache mode", printable(cache), _CACHE_MODES)
     keep = _CACHE_MODES[cache]
     chosen = resolve(recipe, data=data, settings=settings, seed=seed)
-    path = _new_directory(out, chosen)
-    _keep_out_of_the_data(path, chosen)
-    _, height, width = _input_shape(chosen)
+    path = new_directory(out, chosen)
+    keep_out_of_the_data(path, chosen)
+    _, height, width = input_shape(chosen)
     splits = load(
         chosen.data,
         size=picture_size(chosen.inputs, (height, width)),
@@ -97,8 +91,8 @@ def train(
         progress=counting(tell, "loading"),
     )
     _tell_cache(splits.train, tell)
-    command = _command(chosen, settings, skip_bad)
-    run = _start(_fit_to_data(chosen, splits.train), splits, path, skip_bad, keep, command)
+    command = command_line(chosen, settings, skip_bad)
+    run = start_run(fit_to_data(chosen, splits.train), splits, path, skip_bad, keep, command)
     return _train(run, splits, tell)
 
 
@@ -240,39 +234,6 @@ def _choose_compute(run: Run, tell: Listener) -> Run:
     return run
 
 
-def _start(
-    recipe: Recipe, splits: Splits, path: Path, skip_bad: bool, cache: CacheMode, command: str
-) -> Run:
-    """Make the run directory; from here on all that matters is read from it."""
-    train = splits.train
-    use_threads(recipe.threads)
-    document = RunDocument(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        convscope=__version__,
-        command=command,
-        model=ModelReference(name=recipe.model.name, arguments=recipe.model.arguments),
-        preprocessing=plan_preprocessing(recipe.inputs, train.images, _input_shape(recipe)),
-        classes=train.classes,
-        recipe=recipe.model_dump(mode="json"),
-        data=DataReference(
-            name=train.name,
-            source=recipe.data if recipe.data in CATALOG else str(Path(recipe.data).resolve()),
-            seed=recipe.seed,
-            skip_bad=skip_bad,
-            cache=cache,
-            sizes={"train": len(train), "test": len(splits.test)},
-            provenance={k: v for k, v in train.provenance.items() if k != "cache"},
-        ),
-        environment=describe_environment(),
-    )
-    path.mkdir(parents=True, exist_ok=True)
-    if any(path.iterdir()):
-        raise InputError(f"{printable(path)} was filled by another process: give another --out")
-    if splits.test.files and "split" in train.provenance:
-        write_split(path, splits.test.files)
-    return write_run(path, document)
-
-
 def _finish(run: Run, seconds: float, last: Progress | None) -> Run:
     """Mark the run complete; only then is its checkpoint no longer needed."""
     facts: dict[str, Any] = {"seconds": round(seconds, 3), "peak_memory_bytes": peak_memory_bytes()}
@@ -281,60 +242,6 @@ def _finish(run: Run, seconds: float, last: Progress | None) -> Run:
     run = run.with_changes(status="complete", training=facts)
     run.checkpoint.unlink(missing_ok=True)
     return run
-
-
-def _fit_to_data(recipe: Recipe, train: Dataset) -> Recipe:
-    """The recipe with the number of classes and channels that the data ask for."""
-    channels, _, _ = train.image_shape
-    classes = recipe.model.arguments.get("classes", len(train.classes))
-    if classes != len(train.classes):
-        raise InputError(
-            f"model.arguments.classes is {printable(classes)}, but the data have "
-            f"{len(train.classes)} classes: leave it out"
-        )
-    asked = {"channels": channels, "classes": len(train.classes)}
-    model = recipe.model.model_copy(update={"arguments": recipe.model.arguments | asked})
-    return recipe.model_copy(update={"model": model})
-
-
-def _input_shape(recipe: Recipe) -> tuple[int, int, int]:
-    """Channels, height and width that the recipe's network takes; nothing is allocated."""
-    with torch.device("meta"):
-        return models.build(recipe.model.name, recipe.model.arguments).input_shape
-
-
-def _new_directory(out: str | Path | None, recipe: Recipe) -> Path:
-    if out is not None:
-        path = Path(out)
-        if path.exists() and not path.is_dir():
-            raise InputError(f"{printable(path)} is a file: give a directory for --out")
-        if path.exists() and any(path.iterdir()):
-            raise InputError(
-                f"{printable(path)} is there already and is not empty: give another --out, "
-                "or go on with that run by --resume"
-            )
-        return path
-    data = "".join(char if char.isalnum() else "-" for char in Path(recipe.data).name)[:40]
-    moment = datetime.now().strftime("%Y%m%d-%H%M%S")
-    path = Path("runs") / f"{recipe.name}-{data or 'data'}-seed{recipe.seed}-{moment}"
-    return path if not path.exists() else path.with_name(f"{path.name}-{time.time_ns()}")
-
-
-def _keep_out_of_the_data(path: Path, recipe: Recipe) -> None:
-    """A run inside the folder of the images would be taken for a class the next time."""
-    source = Path(recipe.data)
-    if recipe.data not in CATALOG and path.resolve().is_relative_to(source.resolve()):
-        raise InputError(
-            f"{printable(path)} lies inside the data: give an --out outside of {printable(source)}"
-        )
-
-
-def _command(recipe: Recipe, settings: Iterable[str], skip_bad: bool) -> str:
-    """The command that makes this run again."""
-    words = ["convscope", "train", recipe.name, "--data", recipe.data, "--seed", str(recipe.seed)]
-    for setting in settings:
-        words += ["--set", setting]
-    return shlex.join(words + ["--skip-bad"] * skip_bad)
 
 
 def _tell_cache(images: Dataset, tell: Listener) -> None:

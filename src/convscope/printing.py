@@ -47,7 +47,7 @@ class Listener:
 
     def __call__(self, event: "Event") -> None:
         from convscope.events import Stage, Work
-        from convscope.training.fit import Progress
+        from convscope.training.progress import Progress
 
         if isinstance(event, Stage):
             self.display.line(event.text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from convscope.training.fit import Progress
+    from convscope.training.progress import Progress
 
 PLAIN_SECONDS = 10.0
 PATIENCE_SECONDS = 1.0

@@ -17,7 +17,8 @@ from convscope.data.dataset import Dataset, Splits
 from convscope.data.preprocess import normalise
 from convscope.errors import InputError, Interrupted, TrainingError
 from convscope.run import open_run, read_metrics
-from convscope.training.fit import Progress, fit
+from convscope.training.fit import fit
+from convscope.training.progress import Progress
 from convscope.training.signals import StopRequest
 
 AUGMENTED = {

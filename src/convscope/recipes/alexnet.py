@@ -1,7 +1,16 @@
 """Recipes for AlexNet: as published, as the source document's program has it, for small images."""
 
 from convscope.data.augment import Augmentation
-from convscope.training.recipe import Growth, Inputs, Loss, ModelChoice, Optimizer, Recipe, Schedule
+from convscope.training.recipe import (
+    Growth,
+    Initial,
+    Inputs,
+    Loss,
+    ModelChoice,
+    Optimizer,
+    Recipe,
+    Schedule,
+)
 
 
 def alexnet_2012() -> Recipe:
@@ -89,14 +98,17 @@ def alexnet_cifar() -> Recipe:
     """AlexNet's plan for 32 × 32 pixels, trained for accuracy."""
     return Recipe(
         name="alexnet-cifar",
-        model=ModelChoice(name="alexnet-cifar", arguments={"hidden_norm": True, "dropout": 0.1}),
+        model=ModelChoice(
+            name="alexnet-cifar", arguments={"width": 48, "hidden_norm": True, "dropout": 0.1}
+        ),
         data="cifar10",
         inputs=Inputs(fit="resize"),
-        epochs=20,
+        epochs=16,
         batch_size=256,
         optimizer=Optimizer(kind="sgd", lr=0.4, momentum=0.9, nesterov=True, weight_decay=5e-4),
         schedule=Schedule(kind="one-cycle", warmup=0.2, start=0.04, final=0.0),
         loss=Loss(label_smoothing=0.1),
+        initial=Initial(whitening=True, identity=True),
         augmentation=Augmentation(crop=4, flip=True, cutout=8),
         keep="last",
         precision="auto",

@@ -9,7 +9,6 @@ import copy
 import ctypes
 import math
 import sys
-import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ from convscope.text import printable
 from convscope.training.precision import half_copy
 from convscope.training.recipe import Recipe, describe
 from convscope.training.spectra import faster_by_fourier
+from convscope.training.timing import seconds_of
 
 MEMORY_FORMATS = {
     "channels_last": torch.channels_last,
@@ -197,7 +197,7 @@ def _handicap(best: Compute, way: Compute) -> float:
 
 
 def _time(way: Compute, model: nn.Module, shape: tuple[int, ...]) -> float:
-    """Seconds of the faster of two steps after a first, forward and backward."""
+    """Seconds of a step, forward and backward."""
     order = MEMORY_FORMATS[way.memory_format]
     pixels = torch.linspace(-2, 2, math.prod(shape)).view(shape)
     inputs = pixels.to(way.device, way.dtype(), memory_format=order)
@@ -205,17 +205,15 @@ def _time(way: Compute, model: nn.Module, shape: tuple[int, ...]) -> float:
     twin = twin.to(memory_format=order)  # type: ignore[call-overload]
     if way.precision == "bf16":
         twin = half_copy(twin)
-    best = float("inf")
+
+    def step() -> None:
+        with way.autocast():
+            scores = twin(inputs)
+        scores.float().logsumexp(1).sum().backward()
+        twin.zero_grad(set_to_none=True)
+
     with torch.random.fork_rng(devices=[]):
-        for attempt in range(3):
-            started = time.perf_counter()
-            with way.autocast():
-                scores = twin(inputs)
-            scores.float().logsumexp(1).sum().backward()
-            twin.zero_grad(set_to_none=True)
-            if attempt:
-                best = min(best, time.perf_counter() - started)
-    return best
+        return seconds_of(step)
 
 
 def _reason(best: Compute, seconds: dict[str, float], recipe: Recipe) -> str:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,9 +10,7 @@ from convscope.data.augment import augment, colour_axes, epoch_table
 from convscope.data.batches import as_tensor, batches, epoch_order, to_input
 from convscope.data.dataset import Dataset
 from convscope.data.preprocess import Preprocessing
-from convscope.errors import InputError, Interrupted, TrainingError
-from convscope.evaluation.inference import log_probabilities
-from convscope.evaluation.metrics import negative_log_likelihood
+from convscope.errors import InputError, Interrupted
 from convscope.run import Run, build_model, save_weights, write_metrics
 from convscope.seeds import derive_seed
 from convscope.text import printable
@@ -25,45 +22,21 @@ from convscope.training.compute import (
     keep_freed_memory,
     use_threads,
 )
+from convscope.training.initial import set_initial
 from convscope.training.inputs import check_input, grow_from
 from convscope.training.losses import build_loss
+from convscope.training.progress import Progress
 from convscope.training.recipe import Recipe, recipe_from_json
 from convscope.training.schedule import learning_rate
 from convscope.training.signals import StopRequest
 from convscope.training.spectra import use_fourier
 from convscope.training.state import TrainingState
+from convscope.training.validation import rank, validate
 from convscope.training.watch import WINDOW, check_loss, label_entropy
 
 CHECKPOINT_SECONDS = 1.0
 CHECKPOINT_SHARE = 0.02  # of the time may go into checkpoints: large networks save more rarely
 REPORT_SECONDS = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """A row of progress: where training stands now.
-
-    Attributes:
-        epoch: the current epoch, from 1; `epochs` in all.
-        step: steps done in this epoch, of `steps`.
-        done: steps done in all, of `total`.
-        loss: mean training loss of this epoch so far; `accuracy` likewise, a fraction.
-        images_per_second: since this process began to train.
-        seconds_left: at that speed.
-        finished: at the end of an epoch its row of `metrics.jsonl`, else None.
-    """
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    done: int
-    total: int
-    loss: float
-    accuracy: float
-    images_per_second: float
-    seconds_left: float
-    finished: dict[str, Any] | None = None
 
 
 def fit(
@@ -119,6 +92,8 @@ def fit(
                 loop.state.save(run)
                 saved = time.monotonic()
                 pause = max(checkpoint_seconds, (saved - started) / CHECKPOINT_SHARE)
+            if row.finished:
+                write_metrics(run, loop.state.counters.history)
             if row.finished or loop.due():
                 yield row
     finally:
@@ -153,7 +128,9 @@ class _Loop:
             "dtype": compute.dtype(),
             "memory_format": memory_format,
         }
-        model = build_model(run.document, seed=recipe.seed).train().to(compute.device)
+        model = build_model(run.document, seed=recipe.seed).train()
+        set_initial(model, recipe.initial, train.images, self.smaller)
+        model = model.to(compute.device)
         use_fourier(model, compute.fourier)
         model = model.to(memory_format=memory_format)  # type: ignore[call-overload]
         if recipe.growth.size:
@@ -226,7 +203,7 @@ class _Loop:
         self.images_done += len(labels)
 
     def _finish_epoch(self) -> Progress:
-        counters = self.state.counters
+        recipe, counters = self.recipe, self.state.counters
         row: dict[str, Any] = {
             "epoch": counters.epoch + 1,
             "loss": counters.loss_sum / counters.seen,
@@ -234,7 +211,15 @@ class _Loop:
             "learning_rate": self.state.optimizer.param_groups[0]["lr"],
         }
         if self.validation is not None:
-            row |= self._validate(self.validation)
+            with self.state.averaged() as network:
+                row |= validate(
+                    network,
+                    self.validation,
+                    self.preprocessing,
+                    precision=self.compute.precision,
+                    lr=recipe.optimizer.lr,
+                )
+                network.train()
         progress = self._progress(row)
         counters.history.append(row)
         counters.epoch += 1
@@ -244,28 +229,6 @@ class _Loop:
             self.state.remember_best()
         return progress
 
-    def _validate(self, validation: Dataset) -> dict[str, float]:
-        with self.state.averaged() as network:
-            try:
-                scores = log_probabilities(
-                    network,
-                    validation.images,
-                    self.preprocessing,
-                    precision=self.compute.precision,
-                )
-            except InputError as error:
-                lr = self.recipe.optimizer.lr
-                raise TrainingError(
-                    f"the network's answers are no numbers any more ({error}): the learning rate "
-                    f"of {lr:g} is most likely too high; try --set optimizer.lr={lr / 10:g}"
-                ) from None
-        network.train()
-        right = int((scores.argmax(1) == validation.labels).sum())
-        return {
-            "validation_loss": negative_log_likelihood(scores, validation.labels),
-            "validation_accuracy": right / len(validation),
-        }
-
     def _is_best(self, row: dict[str, Any]) -> bool:
         """Whether the newest row is the best: accuracy first, then the smaller loss."""
         if self.validation is None:
@@ -273,8 +236,7 @@ class _Loop:
         best = self.state.counters.best_epoch
         if not best:
             return True
-        before = self.state.counters.history[best - 1]
-        return _rank(row) > _rank(before)
+        return rank(row) > rank(self.state.counters.history[best - 1])
 
     def _patience_is_over(self) -> bool:
         counters = self.state.counters
@@ -319,10 +281,6 @@ class _Loop:
             for name, other in kept.items():
                 save_weights(self.run, other, f"{name}.safetensors")
         save_weights(self.run, chosen, "weights.safetensors")
-
-
-def _rank(row: dict[str, Any]) -> tuple[float, float]:
-    return row["validation_accuracy"], -row["validation_loss"]
 
 
 def compute_of(run: Run, recipe: Recipe) -> Compute:

@@ -104,6 +104,20 @@ class Loss(_Part):
     j: Annotated[float, Field(gt=0.0, le=1e6)] = 1.0
 
 
+class Initial(_Part):
+    """Initial weights in place of the model's own; see `training/initial.py`.
+
+    Attributes:
+        whitening: the first convolution begins with the principal components of the training
+            images' patches, each scaled to variance 1, and their negatives.
+        identity: each later convolution begins by passing its input maps on, as far as it has
+            outputs for them; outputs beyond these keep the model's own weights.
+    """
+
+    whitening: bool = False
+    identity: bool = False
+
+
 class Growth(_Part):
     """Progressive resizing: the first `share` of the steps sees pictures of `size` × `size`.
 
@@ -125,6 +139,7 @@ class Recipe(_Part):
         epochs: passes over the training images.
         min_steps: a small data set gets as many more epochs as make at least this many steps.
         max_steps: training ends after this many steps, in the midst of an epoch; 0: no limit.
+        initial: what the weights begin with.
         growth: smaller pictures for the first steps.
         validation: share of the training images held out for validation (stratified, seeded).
         averaging: decay per step of an exponential moving average of the weights, which is then
@@ -156,6 +171,7 @@ class Recipe(_Part):
     schedule: Schedule = Schedule()
     loss: Loss = Loss()
     augmentation: Augmentation = Augmentation()
+    initial: Initial = Initial()
     growth: Growth = Growth()
     validation: Annotated[float, Field(ge=0.0, le=0.5)] = 0.1
     averaging: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0

@@ -1,6 +1,5 @@
 """Which of a network's convolutions are faster by way of the Fourier transform, by measurement."""
 
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +10,7 @@ from convscope.errors import unknown_name
 from convscope.layers.convolution import Convolution
 from convscope.layers.modes import evaluation_mode
 from convscope.text import printable
+from convscope.training.timing import seconds_of
 
 SMALLEST_AREA = 9  # of a kernel
 SMALLEST_LINKS = 64 * 64  # kernels: below, the transforms cost more than the products
@@ -91,13 +91,11 @@ def _input_shapes(
 
 
 def _seconds(layer: Convolution, inputs: torch.Tensor) -> float:
-    """Forward and backward: the faster of two passes after a first."""
-    best = float("inf")
-    for attempt in range(3):
-        started = time.perf_counter()
+    """Of a forward and a backward pass."""
+
+    def step() -> None:
         result = layer(inputs)
         result.backward(result)
         inputs.grad = layer.weight.grad = None
-        if attempt:
-            best = min(best, time.perf_counter() - started)
-    return best
+
+    return seconds_of(step)

@@ -1,0 +1,114 @@
+"""The set-up of a new run: its directory, and the document that all later steps read."""
+
+import shlex
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from convscope import models
+from convscope.data.cache import CacheMode
+from convscope.data.catalog import CATALOG
+from convscope.data.dataset import Dataset, Splits
+from convscope.environment import describe_environment
+from convscope.errors import InputError
+from convscope.run import DataReference, ModelReference, Run, RunDocument, write_run, write_split
+from convscope.text import printable
+from convscope.training.compute import use_threads
+from convscope.training.inputs import plan_preprocessing
+from convscope.training.recipe import Recipe
+from convscope.version import __version__
+
+
+def start_run(
+    recipe: Recipe, splits: Splits, path: Path, skip_bad: bool, cache: CacheMode, command: str
+) -> Run:
+    """Make the run directory; from here on all that matters is read from it."""
+    train = splits.train
+    use_threads(recipe.threads)
+    document = RunDocument(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        convscope=__version__,
+        command=command,
+        model=ModelReference(name=recipe.model.name, arguments=recipe.model.arguments),
+        preprocessing=plan_preprocessing(recipe.inputs, train.images, input_shape(recipe)),
+        classes=train.classes,
+        recipe=recipe.model_dump(mode="json"),
+        data=DataReference(
+            name=train.name,
+            source=recipe.data if recipe.data in CATALOG else str(Path(recipe.data).resolve()),
+            seed=recipe.seed,
+            skip_bad=skip_bad,
+            cache=cache,
+            sizes={"train": len(train), "test": len(splits.test)},
+            provenance={k: v for k, v in train.provenance.items() if k != "cache"},
+        ),
+        environment=describe_environment(),
+    )
+    path.mkdir(parents=True, exist_ok=True)
+    if any(path.iterdir()):
+        raise InputError(f"{printable(path)} was filled by another process: give another --out")
+    if splits.test.files and "split" in train.provenance:
+        write_split(path, splits.test.files)
+    return write_run(path, document)
+
+
+def fit_to_data(recipe: Recipe, train: Dataset) -> Recipe:
+    """The recipe with the number of classes and channels that the data ask for."""
+    channels, _, _ = train.image_shape
+    classes = recipe.model.arguments.get("classes", len(train.classes))
+    if classes != len(train.classes):
+        raise InputError(
+            f"model.arguments.classes is {printable(classes)}, but the data have "
+            f"{len(train.classes)} classes: leave it out"
+        )
+    asked = {"channels": channels, "classes": len(train.classes)}
+    model = recipe.model.model_copy(update={"arguments": recipe.model.arguments | asked})
+    return recipe.model_copy(update={"model": model})
+
+
+def input_shape(recipe: Recipe) -> tuple[int, int, int]:
+    """Channels, height and width that the recipe's network takes; nothing is allocated."""
+    with torch.device("meta"):
+        return models.build(recipe.model.name, recipe.model.arguments).input_shape
+
+
+def new_directory(out: str | Path | None, recipe: Recipe) -> Path:
+    """The directory that the run will fill: `out`, or a new name under `runs/`; it is not made.
+
+    Raises:
+        InputError: `out` is a file or holds something already.
+    """
+    if out is not None:
+        path = Path(out)
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{printable(path)} is a file: give a directory for --out")
+        if path.exists() and any(path.iterdir()):
+            raise InputError(
+                f"{printable(path)} is there already and is not empty: give another --out, "
+                "or go on with that run by --resume"
+            )
+        return path
+    data = "".join(char if char.isalnum() else "-" for char in Path(recipe.data).name)[:40]
+    moment = datetime.now().strftime("%Y%m%d-%H%M%S")
+    path = Path("runs") / f"{recipe.name}-{data or 'data'}-seed{recipe.seed}-{moment}"
+    return path if not path.exists() else path.with_name(f"{path.name}-{time.time_ns()}")
+
+
+def keep_out_of_the_data(path: Path, recipe: Recipe) -> None:
+    """A run inside the folder of the images would be taken for a class the next time."""
+    source = Path(recipe.data)
+    if recipe.data not in CATALOG and path.resolve().is_relative_to(source.resolve()):
+        raise InputError(
+            f"{printable(path)} lies inside the data: give an --out outside of {printable(source)}"
+        )
+
+
+def command_line(recipe: Recipe, settings: Iterable[str], skip_bad: bool) -> str:
+    """The command that makes this run again."""
+    words = ["convscope", "train", recipe.name, "--data", recipe.data, "--seed", str(recipe.seed)]
+    for setting in settings:
+        words += ["--set", setting]
+    return shlex.join(words + ["--skip-bad"] * skip_bad)
