@@ -155,6 +155,29 @@ def test_crop_and_flip_move_whole_pixels() -> None:
     assert torch.equal(flipped, images.flip(3))
 
 
+def test_a_crop_may_see_the_image_mirrored_at_its_edge() -> None:
+    images = pictures(1, 3, 6, 5)
+    spec = Augmentation(crop=2, crop_border="reflect")
+    padded = torch.nn.functional.pad(images.float(), (2, 2, 2, 2), mode="reflect").to(torch.uint8)
+    for x in range(5):
+        for y in range(5):
+            found = augment(images, table_of(corner=(x / 5, y / 5)), ONE, spec, 9)
+            assert torch.equal(found, padded[:, :, y : y + 6, x : x + 5])
+    wide, table = Augmentation(crop=5, crop_border="reflect"), table_of(corner=(0, 0))
+    with pytest.raises(InputError, match=r"crop is 5; allowed with crop_border=reflect: less than"):
+        augment(images, table, ONE, wide, 9)
+
+
+def test_alternating_mirrors_show_each_image_both_ways_in_two_epochs() -> None:
+    spec = Augmentation(flip="alternating")
+    flips = [epoch_table(spec, 1000, 3, epoch).flip for epoch in range(4)]
+    assert torch.equal(flips[1], ~flips[0])
+    assert torch.equal(flips[2], flips[0])
+    assert torch.equal(flips[3], flips[1])
+    assert 400 < int(flips[0].sum()) < 600  # half: 500, standard deviation 16
+    assert not torch.equal(epoch_table(spec, 1000, 4, 0).flip, flips[0])
+
+
 @settings(deadline=None)
 @given(
     rows=st.lists(st.integers(0, 99), min_size=1, max_size=40),

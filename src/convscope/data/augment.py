@@ -13,9 +13,10 @@ B-spline on a coarse grid, rather than white noise convolved with a Gaussian.
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,7 +42,10 @@ class Augmentation(BaseModel):
             finer the waves.
         crop: pixels of border added on each side before a random crop of the old size (of the
             window, where there is one).
-        flip: mirror half of the images left to right.
+        crop_border: what that border holds: the fill, or the image mirrored at its edge.
+        flip: mirror half of the images left to right, drawn anew in each epoch; `alternating`:
+            drawn once, the other half in the next epoch, so that two epochs show each image both
+            ways (K. Jordan 2024, arXiv:2404.00498, section 3.6).
         colour_noise: standard deviation of the multiplier of each colour axis, see
             `colour_axes`; 0.1 in Krizhevsky et al. 2012, section 4.1.
         cutout: pixels: side of a square set to the fill. Its centre is any pixel, so that a part
@@ -58,7 +62,8 @@ class Augmentation(BaseModel):
     elastic: Annotated[float, Finite, Field(le=1000)] = 0.0
     elastic_grid: Annotated[int, Field(ge=3, le=32)] = 4
     crop: Annotated[int, Field(ge=0, le=1000)] = 0
-    flip: bool = False
+    crop_border: Literal["fill", "reflect"] = "fill"
+    flip: bool | Literal["alternating"] = False
     colour_noise: Annotated[float, Finite, Field(le=10)] = 0.0
     cutout: Annotated[int, Field(ge=0, le=4096)] = 0
 
@@ -113,7 +118,7 @@ def epoch_table(spec: Augmentation, n: int, seed: int, epoch: int) -> EpochTable
         shift=signed[:, 0:2] * spec.shift,
         field=(signed[:, 8:] * spec.elastic).view(n, 2, grid, grid),
         corner=chance[:, 5:7].clone(),
-        flip=(chance[:, 7] < 0.5) & spec.flip,
+        flip=_mirrored(spec, chance[:, 7], n, seed, epoch),
         colour=_normal(n, derive_seed(seed, "colour", epoch)) * spec.colour_noise
         if spec.colour_noise
         else torch.zeros(n, 0),
@@ -121,6 +126,15 @@ def epoch_table(spec: Augmentation, n: int, seed: int, epoch: int) -> EpochTable
         if spec.cutout
         else torch.zeros(n, 0),
     )
+
+
+def _mirrored(
+    spec: Augmentation, chance: torch.Tensor, n: int, seed: int, epoch: int
+) -> torch.Tensor:
+    if spec.flip == "alternating":
+        first = _chance(n, 1, derive_seed(seed, "flip"))[:, 0] < 0.5
+        return first ^ bool(epoch % 2)
+    return (chance < 0.5) & spec.flip
 
 
 def _chance(n: int, columns: int, seed: int) -> torch.Tensor:
@@ -198,6 +212,9 @@ def _place(
         )
     corners = (table.corner[rows] * (free + 1)).long().minimum(free) - border
     source = images.numpy()
+    if border and spec.crop_border == "reflect":
+        source = _reflected(source, border)
+        corners += border
     shape = (*images.shape[:2], height, width)
     # Zeros cost nothing until they are touched.
     result = np.full(shape, fill, source.dtype) if fill else np.zeros(shape, source.dtype)
@@ -209,6 +226,15 @@ def _place(
         top, left = max(-y, 0), max(-x, 0)
         target[:, top : top + taken.shape[1], left : left + taken.shape[2]] = taken
     return torch.from_numpy(result)
+
+
+def _reflected(images: npt.NDArray[np.generic], border: int) -> npt.NDArray[np.generic]:
+    if border >= min(images.shape[2:]):
+        raise InputError(
+            f"augmentation.crop is {border}; allowed with crop_border=reflect: less than the "
+            f"{images.shape[2]} × {images.shape[3]} pixels of the images"
+        )
+    return np.pad(images, ((0, 0), (0, 0), (border, border), (border, border)), mode="reflect")
 
 
 def _cut_out(

@@ -98,18 +98,16 @@ def alexnet_cifar() -> Recipe:
     """AlexNet's plan for 32 × 32 pixels, trained for accuracy."""
     return Recipe(
         name="alexnet-cifar",
-        model=ModelChoice(
-            name="alexnet-cifar", arguments={"width": 48, "hidden_norm": True, "dropout": 0.1}
-        ),
+        model=ModelChoice(name="alexnet-cifar", arguments={"hidden_norm": True, "dropout": 0.0}),
         data="cifar10",
         inputs=Inputs(fit="resize"),
-        epochs=16,
+        epochs=9,
         batch_size=256,
-        optimizer=Optimizer(kind="sgd", lr=0.4, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        optimizer=Optimizer(kind="sgd", lr=0.15, momentum=0.9, nesterov=True, weight_decay=5e-4),
         schedule=Schedule(kind="one-cycle", warmup=0.2, start=0.04, final=0.0),
         loss=Loss(label_smoothing=0.1),
         initial=Initial(whitening=True, identity=True),
-        augmentation=Augmentation(crop=4, flip=True, cutout=8),
+        augmentation=Augmentation(crop=2, crop_border="reflect", flip="alternating"),
         keep="last",
         precision="auto",
         memory_format="auto",
