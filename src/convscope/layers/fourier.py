@@ -44,39 +44,61 @@ class _Fourier(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
         height, width = map(_period, x.shape[2:], weight.shape[2:], padding)
         size = (height, width)
-        basis = _basis(size, tuple(weight.shape[2:]), padding).to(weight.dtype)
-        spectra = _spectrum(x, size, pairs=True)  # F × 2N × 2C
-        maps, channels = weight.shape[:2]
-        taps = weight.permute(2, 3, 1, 0).reshape(-1, channels * maps)
-        kernels = (basis @ taps).view(-1, 2 * channels, maps)  # F × 2C × maps
-        ctx.save_for_backward(spectra, kernels)
+        spectra = _spectrum(x, size, pairs=True)
+        kernels = _kernels(weight, size, padding)
+        # In float32 the spectra of a whole network are hundreds of megabytes: there they are
+        # computed a second time.
+        ctx.anew = x.dtype == torch.float32
+        ctx.save_for_backward(*((x, weight) if ctx.anew else (spectra, kernels)))
         ctx.sizes = x.shape, weight.shape, padding, size
         rows, columns = (
             n + 2 * p - k + 1
             for n, k, p in zip(x.shape[2:], weight.shape[2:], padding, strict=True)
         )
-        output = (rows, columns)
-        return _image(spectra @ kernels, size, output, x)
+        return _image(spectra @ kernels, size, (rows, columns), x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        spectra, kernels = ctx.saved_tensors
-        image, (maps, channels, *kernel), padding, size = ctx.sizes
-        count = image[0]
+        of_image, of_kernels = ctx.saved_tensors
+        image, weight, padding, size = ctx.sizes
         given = _spectrum(gradient, size)  # F × 2N × maps
         for_x = for_weight = None
+        # One after the other, each in a function of its own, whose temporaries end with it.
         if ctx.needs_input_grad[0]:
-            four = (given @ kernels.transpose(1, 2)).view(-1, 2, count, 2, channels)
-            real = four[:, 0, :, 0] + four[:, 1, :, 1]
-            imaginary = four[:, 1, :, 0] - four[:, 0, :, 1]
-            both = torch.stack((real, imaginary), dim=1).flatten(1, 2)
-            for_x = _image(both, size, (image[2], image[3]), gradient)
+            kernels = _kernels(of_kernels, size, padding) if ctx.anew else of_kernels
+            for_x = _image(_input_spectrum(given, kernels), size, image[2:], gradient)
+            del kernels
         if ctx.needs_input_grad[1]:
-            taken = (spectra.transpose(1, 2) @ given).view(-1, channels * maps)
-            back = _back(size, tuple(kernel), padding).to(taken.dtype)
-            taps = (back @ taken).view(*kernel, channels, maps)
-            for_weight = taps.permute(3, 2, 0, 1)
+            spectra = _spectrum(of_image, size, pairs=True) if ctx.anew else of_image
+            for_weight = _taps(spectra, given, weight, size, padding)
         return for_x, for_weight, None
+
+
+def _input_spectrum(given: Tensor, kernels: Tensor) -> Tensor:
+    """F × 2N × C: the spectrum of the gradient of the layer's input."""
+    count, channels = given.shape[1] // 2, kernels.shape[1] // 2
+    four = (given @ kernels.transpose(1, 2)).view(-1, 2, count, 2, channels)
+    real = four[:, 0, :, 0] + four[:, 1, :, 1]
+    imaginary = four[:, 1, :, 0] - four[:, 0, :, 1]
+    return torch.stack((real, imaginary), dim=1).flatten(1, 2)
+
+
+def _taps(
+    spectra: Tensor, given: Tensor, weight: torch.Size, size: Size, padding: tuple[int, int]
+) -> Tensor:
+    """maps × C × K × L: the gradient of the weights."""
+    maps, channels, *kernel = weight
+    taken = (spectra.transpose(1, 2) @ given).view(-1, channels * maps)
+    back = _back(size, (kernel[0], kernel[1]), padding).to(taken.dtype)
+    return (back @ taken).view(*kernel, channels, maps).permute(3, 2, 0, 1)
+
+
+def _kernels(weight: Tensor, size: Size, padding: tuple[int, int]) -> Tensor:
+    """F × 2C × maps: the spectra of a layer's kernels, real parts over imaginary ones."""
+    maps, channels = weight.shape[:2]
+    basis = _basis(size, tuple(weight.shape[2:]), padding).to(weight.dtype)
+    taps = weight.permute(2, 3, 1, 0).reshape(-1, channels * maps)
+    return (basis @ taps).view(-1, 2 * channels, maps)
 
 
 def _period(image: int, kernel: int, padding: int) -> int:
