@@ -12,10 +12,11 @@ test: $(SETUP)           ## format, lint, types, all tests
 	$(MAKE) --no-print-directory check
 	$(BIN)/pytest -q
 
-check: $(SETUP)          ## format, lint and strict types: the one command before a commit
+check: $(SETUP)          ## format, lint and strict types (the page's, too): before a commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	if [ -d node_modules ]; then npm run --silent check; else echo "the page is not checked: npm ci"; fi
 
 fast: $(SETUP)           ## the tests that take no more than a few seconds each
 	$(BIN)/pytest -q -m "not slow"
@@ -26,7 +27,7 @@ format: $(SETUP)
 
 $(SETUP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sample,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sample,lab,dev]"
 	touch $(SETUP)
 
 clean:

@@ -36,7 +36,8 @@ def listen(event):
         compute = pipeline.open_run(folder).document.compute
         print(json.dumps({
             "speed": 64 * (last - first) / (ended - began), "memory": peak_memory_bytes(),
-            "compute": " ".join([compute["precision"], "spectra in", *compute["fourier"]])}))
+            "compute": f"{compute['precision']} {compute['memory_format']}, spectra in "
+            + " ".join(compute["fourier"])}))
         sys.exit()
 settings = [f"precision={precision}", f"max_steps={int(steps) + 2}", "validation=0"]
 pipeline.train("alexnet-bn", data=data, settings=settings, out=folder, listen=listen)

@@ -245,6 +245,33 @@ def test_print_recipe_shows_the_change_and_makes_nothing(inside: Inside, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_explain_writes_pictures_and_numbers(
+    trained: Path, pictures: Path, inside: Inside, tmp_path: Path
+) -> None:
+    picture = min((pictures / "one").glob("*.png"))
+    code, out, err = inside("explain", trained, picture)
+    assert code == 0, err
+    folder = Path(f"explained-{picture.stem}")
+    names = ["feature-maps.png", "attributions.png", "neighbours.png", "explanation.json"]
+    assert out.splitlines() == [str(folder / name) for name in names]
+    facts = json.loads((tmp_path / folder / "explanation.json").read_text("utf-8"))
+    assert facts["explained"] == facts["predicted"]
+    assert len(facts["neighbours"]["nearest"]) == 9
+
+    words = ["explain", trained, picture, "--class", "zero", "--neighbours", "0", "--out", "other"]
+    code, out, _ = inside(*words, "--json")
+    assert code == 0
+    assert json.loads(out)["explained"] == "zero"
+    assert json.loads(out)["neighbours"] is None
+
+    code, _, err = inside("explain", trained, picture, "--class", "nine")
+    assert code == 2
+    assert "unknown class 'nine'" in err
+    code, _, err = inside("explain", tmp_path / "none", picture)
+    assert code == 2
+    assert "is no run directory" in err
+
+
 def test_anatomy_of_the_paper(inside: Inside) -> None:
     found = json.loads(inside("anatomy", "lenet5-1998", "--json")[1])
     assert (found["parameters"], found["connections"]) == (60_000, 340_908)
@@ -384,7 +411,8 @@ def test_a_signal_saves_and_resume_goes_on(
 
 
 def test_help_has_examples(inside: Inside) -> None:
-    for verb in ("train", "evaluate", "predict", "anatomy", "check", "list", "compare", "doctor"):
+    verbs = "train evaluate predict explain lab anatomy check list compare doctor"
+    for verb in verbs.split():
         code, out, _ = inside(verb, "--help")
         assert code == 0
         assert "convscope " + verb in out, verb

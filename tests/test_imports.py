@@ -37,8 +37,8 @@ ALLOWED = {
     "weights": FILES,
     "data": f"{FILES} seeds environment",
     "evaluation": f"{BASE} files seeds data layers",
-    "explain": f"{BASE} data layers models",
     "run": f"{FILES} weights data models",
+    "explain": f"{FILES} shapes data layers models model_summary run",
     "prediction": f"{FILES} data evaluation run",
     "comparison": f"{FILES} evaluation run",
     "checking": f"{FILES} data",
@@ -52,9 +52,13 @@ ALLOWED = {
     "run_setup",
     "terminal": BASE,
     "printing": f"{BASE} documents comparison terminal events training",
+    "lab": f"{FILES} environment shapes weights layers model_summary data evaluation explain run "
+    "listing events reporting comparison pipeline",
     "cli_cache": "data printing",
-    "cli": f"{BASE} cli_cache terminal printing pipeline checking comparison environment listing "
-    "model_summary prediction",
+    "cli_explain": f"{BASE} explain run pipeline printing",
+    "cli_lab": "errors lab",
+    "cli": f"{BASE} cli_cache cli_explain cli_lab terminal printing pipeline checking comparison "
+    "environment listing model_summary prediction",
     "__main__": "cli",
     "__init__": "",
 }

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from convscope import cli_cache
+from convscope import cli_cache, cli_explain, cli_lab
 
 app = typer.Typer(
     name="convscope",
@@ -170,6 +170,10 @@ def predict(
         failed += bool(prediction.error)
     if failed:
         raise typer.Exit(1)
+
+
+app.command(epilog=cli_lab.EPILOG)(cli_lab.lab)
+app.command(epilog=cli_explain.EPILOG)(cli_explain.explain)
 
 
 @app.command(

@@ -49,6 +49,8 @@ def test_every_candidate_is_measured_and_the_fastest_taken(
     assert choose_compute(asked, model, (3, 32, 32)).name() == "bf16 channels_last"
     times["bf16 channels_last"] = 0.095  # not clearly faster: the exact one is taken
     assert choose_compute(asked, model, (3, 32, 32)).name() == "fp32 contiguous"
+    times |= {"bf16 channels_last": 0.3, "fp32 channels_last": 0.105}
+    assert choose_compute(asked, model, (3, 32, 32)).name() == "fp32 channels_last"  # nearly equal
     forced = recipe(precision="fp32", memory_format="channels_last")
     assert choose_compute(forced, model, (3, 32, 32)).name() == "fp32 channels_last"
 

@@ -94,6 +94,7 @@ def choose_compute(recipe: Recipe, model: nn.Module, input_shape: tuple[int, int
     """
     device = _device(recipe.device)
     threads = use_threads(recipe.threads)
+    keep_freed_memory()  # measured as it will be trained
     precisions = [recipe.precision] if recipe.precision != "auto" else _precisions(device)
     formats = [recipe.memory_format]
     if recipe.memory_format == "auto":
@@ -106,7 +107,9 @@ def choose_compute(recipe: Recipe, model: nn.Module, input_shape: tuple[int, int
     best = ways[0].model_copy(update={"reason": "as the recipe says; nothing to measure"})
     if len(ways) > 1:
         best = _fastest(ways, model, input_shape, recipe)
-    return best.model_copy(update={"fourier": _spectra(best, model, input_shape, recipe)})
+    chosen = best.model_copy(update={"fourier": _spectra(best, model, input_shape, recipe)})
+    _give_back_memory()
+    return chosen
 
 
 def _fastest(
@@ -158,14 +161,24 @@ def keep_freed_memory() -> None:
     By default each tensor above 32 MB is fresh memory from the system, which fills every page
     with zeros first; a training step asks for the same sizes again and again.
     """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _c_function("mallopt")
     if mallopt is None:
         return
     most_mapped, trim_above = -4, -1  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
     mallopt(most_mapped, 0)
     mallopt(trim_above, 2**31 - 1)
+
+
+def _give_back_memory() -> None:
+    """Return the memory that was freed so far to the system: other sizes are asked for next."""
+    trim = _c_function("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _c_function(name: str) -> Any:
+    """A function of the C library; None where it has none of that name, or is not Linux'."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 def _device(wanted: str) -> str:
@@ -192,8 +205,16 @@ def _precisions(device: str) -> list[str]:
 
 
 def _handicap(best: Compute, way: Compute) -> float:
-    """float32 is taken before bf16 unless that is clearly faster."""
-    return MARGIN if best.precision == "bf16" and way.precision == "fp32" else 1.0
+    """How many times as long as `best` the way may take, to be chosen in its place.
+
+    float32 is taken before bf16 unless that is clearly faster; and channels_last before
+    contiguous maps, which spectra would have to be put in order for, in more memory.
+    """
+    if best.precision == "bf16" and way.precision == "fp32":
+        return MARGIN
+    if best.memory_format == "channels_last" and way.memory_format == "contiguous":
+        return 1 / MARGIN
+    return 1.0
 
 
 def _time(way: Compute, model: nn.Module, shape: tuple[int, ...]) -> float:

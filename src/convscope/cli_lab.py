@@ -1,0 +1,39 @@
+"""The command line of the lab: `convscope lab`."""
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EPILOG = (
+    "\b\nExamples:\n"
+    "  convscope lab                      the newest run under runs/, or the example\n"
+    "  convscope lab runs/digits --port 9000\n"
+    "  convscope lab --host 0.0.0.0       for others, too, with a token in the address"
+)
+
+
+def lab(
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="A run directory; the newest if none is given."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on. Off this machine, a token is asked for.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="The port; where it is taken, the next free one.")
+    ] = 8421,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+    ] = True,
+) -> None:
+    """Open a trained run in the browser and see inside it."""
+    from convscope.errors import InputError
+
+    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
+        raise InputError("the lab needs starlette and uvicorn: pip install 'convscope[lab]'")
+    from convscope.lab.server import serve
+
+    serve(run, host=host, port=port, browser=browser)

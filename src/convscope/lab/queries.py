@@ -1,0 +1,59 @@
+"""Take requests apart, with words for what is wrong, and put replies together."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from convscope.documents import parse_json
+from convscope.errors import InputError
+from convscope.lab.answers import Refusal, json_bytes
+from convscope.text import printable
+
+
+async def json_body(request: Request) -> dict[str, Any]:
+    """The JSON object of a request.
+
+    Raises:
+        Refusal: 415, another type; InputError: no JSON object.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Refusal(415, "send the body as application/json")
+    document = parse_json(await request.body(), "the body")
+    if not isinstance(document, dict):
+        raise InputError("the body must be a JSON object")
+    return document
+
+
+def text_of(request: Request, name: str) -> str:
+    value = request.query_params.get(name)
+    if value is None:
+        raise InputError(f"'{name}' is missing from the address")
+    return value
+
+
+def number_of(request: Request, name: str, default: int | None, low: int, high: int) -> int:
+    value = request.query_params.get(name)
+    if value is None and default is not None:
+        return default
+    text = text_of(request, name)
+    if not (text.isascii() and text.isdigit() and len(text) < 12 and low <= int(text) <= high):
+        raise InputError(f"{name} is '{printable(text, 40)}'; allowed: {low} to {high}")
+    return int(text)
+
+
+def flag_of(request: Request, name: str) -> bool:
+    return bool(number_of(request, name, 0, 0, 1))
+
+
+def part_of(request: Request, count: int = 64) -> tuple[int, int]:
+    return number_of(request, "from", 0, 0, 10**9), number_of(request, "count", count, 1, 4096)
+
+
+def json_reply(document: object, status: int = 200) -> Response:
+    return Response(json_bytes(document), status, media_type="application/json")
+
+
+def binary_reply(body: bytes) -> Response:
+    return Response(body, media_type="application/octet-stream")

@@ -1,0 +1,32 @@
+"""The run that the package carries, so that the lab never opens empty."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from convscope.data.catalog import load
+from convscope.evaluation.inference import log_probabilities
+from convscope.lab.runs import EXAMPLE, Runs
+from convscope.run import load_model, open_run
+
+
+def test_the_example_reads_digits() -> None:
+    run = open_run(EXAMPLE)
+    digits = load("mnist-sample").test  # MNIST's, and so perhaps among those it was trained on
+    scores = log_probabilities(load_model(run), digits.images, run.document.preprocessing)
+    assert float(np.mean(scores.argmax(1) == digits.labels)) > 0.98
+
+
+def test_the_example_is_whole_and_small_and_names_no_place() -> None:
+    results = json.loads((EXAMPLE / "results.json").read_text("utf-8"))
+    assert results["n"] == 10_000
+    assert results["accuracy"] > 0.99
+    names = {"run.json", "metrics.jsonl", "results.json", "weights.safetensors", "report.html"}
+    assert names <= {path.name for path in EXAMPLE.iterdir()}
+    assert sum(path.stat().st_size for path in EXAMPLE.rglob("*") if path.is_file()) < 700_000
+    assert open_run(EXAMPLE).document.data.source == "mnist"
+
+
+def test_without_other_runs_the_example_is_shown(tmp_path: Path) -> None:
+    assert Runs(root=tmp_path / "runs").current() == "example"
