@@ -54,11 +54,12 @@ ALLOWED = {
     "printing": f"{BASE} documents comparison terminal events training",
     "lab": f"{FILES} environment shapes weights layers model_summary data evaluation explain run "
     "listing events reporting comparison pipeline",
-    "cli_cache": "data printing",
+    "cli_options": "",
+    "cli_cache": "cli_options data printing",
     "cli_explain": f"{BASE} explain run pipeline printing",
     "cli_lab": "errors lab",
-    "cli": f"{BASE} cli_cache cli_explain cli_lab terminal printing pipeline checking comparison "
-    "environment listing model_summary prediction",
+    "cli": f"{BASE} cli_options cli_cache cli_explain cli_lab terminal printing pipeline checking "
+    "comparison environment listing model_summary prediction",
     "__main__": "cli",
     "__init__": "",
 }

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from convscope import cli_cache, cli_explain, cli_lab
+from convscope.cli_options import Json
 
 app = typer.Typer(
     name="convscope",
@@ -26,7 +27,6 @@ app = typer.Typer(
 
 app.add_typer(cli_cache.app, name="cache")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
 
 

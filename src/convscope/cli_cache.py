@@ -1,8 +1,8 @@
 """The command line of the cache: `convscope cache` and `convscope cache clear`."""
 
-from typing import Annotated
-
 import typer
+
+from convscope.cli_options import Json
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -14,7 +14,7 @@ app = typer.Typer(
 @app.callback()
 def cache(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Decoded images kept on disk: where they lie and how large they are."""
     from convscope.data.cache_space import cache_info
