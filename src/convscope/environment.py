@@ -1,6 +1,7 @@
 """What this machine is: recorded in every run, and shown by `convscope doctor`."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -111,6 +112,24 @@ def cpu_features() -> tuple[str, ...]:
             flags = set(line.split(":", 1)[1].split())
             return tuple(name for name in _FEATURES if name in flags)
     return ()
+
+
+def can_start_python() -> bool:
+    """Whether this Python can be started again: not where it is part of another program."""
+    return bool(sys.executable) and not getattr(sys, "frozen", False)
+
+
+def python_command(module: str, argument: str) -> list[str]:
+    """The words of a command that calls `module.main(argument)` in a fresh Python.
+
+    Fresh, not a copy of this process: torch's threads do not survive a fork, and a script without
+    `if __name__ == "__main__"` must not be run again. It imports from where this one does.
+    """
+    program = (
+        "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+        f"from {module} import main; main(sys.argv[2])"
+    )
+    return [sys.executable, "-c", program, json.dumps(sys.path), argument]
 
 
 def peak_memory_bytes() -> int | None:

@@ -30,8 +30,9 @@ from convscope.run_setup import (
 )
 from convscope.text import printable
 from convscope.training.compute import use_threads
-from convscope.training.fit import compute_of, fit
+from convscope.training.fit import fit
 from convscope.training.inputs import picture_size
+from convscope.training.measuring import compute_of
 from convscope.training.progress import Progress
 from convscope.training.recipe import Recipe, override, recipe_from_json
 from convscope.training.signals import StopRequest
@@ -226,7 +227,10 @@ def _train(run: Run, splits: Splits, tell: Listener) -> Run:
 
 def _choose_compute(run: Run, tell: Listener) -> Run:
     """The run with its choice of precision, memory order and threads, made once and recorded."""
-    compute = compute_of(run, recipe_from_json(run.document.recipe))
+    recipe = recipe_from_json(run.document.recipe)
+    if recipe.leaves_a_choice and not run.document.compute:
+        tell(Stage("measuring the fastest way to compute"))
+    compute = compute_of(run, recipe)
     if not run.document.compute:
         run = run.with_changes(compute=compute.model_dump(mode="json"))
     if compute.seconds or compute.device != "cpu":

@@ -2,8 +2,7 @@
 
 Decoding a picture of 32 × 32 is mostly Python, which runs in one thread at a time. Each process
 takes the bytes of files on its standard input and gives pixels on its standard output. It is a
-plain program, not a copy of this process: torch's threads do not survive a fork, and a script
-without `if __name__ == "__main__"` must not be run again.
+fresh Python, not a copy of this process.
 
     question: number of files, whether small images keep their size; of each length, bytes
     answer:   of each: 1, C, H, W, pixels; or 0, length, 0, 0, reason in UTF-8
@@ -13,7 +12,6 @@ import json
 import signal
 import struct
 import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -25,21 +23,13 @@ import numpy.typing as npt
 
 from convscope.data.images import pillow_guard, read_image
 from convscope.data.target import Target
+from convscope.environment import python_command
 from convscope.errors import InputError
 
 Answer = npt.NDArray[np.uint8] | str
 
 _QUESTION, _LENGTH, _ANSWER = struct.Struct("<I?"), struct.Struct("<I"), struct.Struct("<BIII")
 _BUFFER = 2**18  # bytes, of a pipe's two ends: small ones are handed over and over
-_PROGRAM = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from convscope.data.decoder_process import main; main(sys.argv[2])"
-)
-
-
-def available() -> bool:
-    """Whether this Python can be started again: not where it is part of another program."""
-    return bool(sys.executable) and not getattr(sys, "frozen", False)
 
 
 class DecoderProcess:
@@ -50,7 +40,7 @@ class DecoderProcess:
 
     def __init__(self, target: Target) -> None:
         self._asked = 0
-        words = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), json.dumps(asdict(target))]
+        words = python_command(__name__, json.dumps(asdict(target)))
         self._child: subprocess.Popen[bytes] | None = None
         with suppress(OSError):
             self._child = subprocess.Popen(

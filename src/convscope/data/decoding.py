@@ -13,10 +13,10 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from convscope.data.decoder_process import DecoderProcess, available
+from convscope.data.decoder_process import DecoderProcess
 from convscope.data.images import pillow_guard, read_image
 from convscope.data.target import Target
-from convscope.environment import available_cores
+from convscope.environment import available_cores, can_start_python
 from convscope.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -164,7 +164,12 @@ def in_parallel(
         if fastest >= _WORTH_A_THREAD:
             for results in _ordered(work, _chunks(rest, min(most, _CHUNK)), cores):
                 yield from counted(results)
-        elif in_processes and cores > 1 and available() and fastest * len(rest) > _WORTH_PROCESSES:
+        elif (
+            in_processes
+            and cores > 1
+            and can_start_python()
+            and fastest * len(rest) > _WORTH_PROCESSES
+        ):
             chunks = _chunks(rest, min(most, _PROCESS_CHUNK))
             for results in in_processes(chunks, cores):
                 yield from counted(results)

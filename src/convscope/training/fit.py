@@ -17,14 +17,13 @@ from convscope.text import printable
 from convscope.training.compute import (
     MEMORY_FORMATS,
     Compute,
-    choose_compute,
-    compute_from_json,
     keep_freed_memory,
     use_threads,
 )
 from convscope.training.initial import set_initial
 from convscope.training.inputs import check_input, grow_from
 from convscope.training.losses import build_loss
+from convscope.training.measuring import compute_of
 from convscope.training.progress import Progress
 from convscope.training.recipe import Recipe, recipe_from_json
 from convscope.training.schedule import learning_rate
@@ -281,14 +280,6 @@ class _Loop:
             for name, other in kept.items():
                 save_weights(self.run, other, f"{name}.safetensors")
         save_weights(self.run, chosen, "weights.safetensors")
-
-
-def compute_of(run: Run, recipe: Recipe) -> Compute:
-    """How to compute: what the run records, or else what the recipe asks for, chosen now."""
-    if run.document.compute:
-        return compute_from_json(run.document.compute)
-    model = build_model(run.document)
-    return choose_compute(recipe, model, run.document.preprocessing.input_shape)
 
 
 def _check_data(run: Run, train: Dataset) -> None:

@@ -213,6 +213,11 @@ class Recipe(_Part):
             raise ValueError("patience needs a validation share above 0")
         return self
 
+    @property
+    def leaves_a_choice(self) -> bool:
+        """Whether a measurement decides how to compute."""
+        return "auto" in (self.precision, self.memory_format, self.fourier)
+
     def total_steps(self, steps_per_epoch: int) -> int:
         """Steps of the whole training on data of which one pass takes `steps_per_epoch` steps."""
         epochs = max(self.epochs, -(-self.min_steps // steps_per_epoch))

@@ -1,0 +1,60 @@
+"""Measure how to compute in a process of its own, so that the trial leaves nothing behind.
+
+Trying each way allocates tensors of sizes that training never asks for. The C library keeps their
+memory, in pieces that later tensors do not fit: training then takes more memory than it needs.
+"""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+from convscope.documents import parse_json
+from convscope.environment import can_start_python, python_command
+from convscope.errors import InputError
+from convscope.run import Run, build_model, open_run
+from convscope.training.compute import Compute, choose_compute, compute_from_json
+from convscope.training.recipe import Recipe, recipe_from_json
+
+
+def compute_of(run: Run, recipe: Recipe) -> Compute:
+    """How to compute: what the run records, or else what the recipe asks for, chosen now.
+
+    Raises:
+        InputError: a damaged record, or a device that this machine lacks.
+    """
+    if run.document.compute:
+        return compute_from_json(run.document.compute)
+    found = _measured_elsewhere(run.path) if recipe.leaves_a_choice else None
+    return found or _measured_here(run, recipe)
+
+
+def _measured_here(run: Run, recipe: Recipe) -> Compute:
+    model = build_model(run.document)
+    return choose_compute(recipe, model, run.document.preprocessing.input_shape)
+
+
+def _measured_elsewhere(path: Path) -> Compute | None:
+    """The choice as a fresh process makes it; None where it cannot.
+
+    It cannot where Python is part of another program, and where the model is registered by a
+    script, which a fresh process does not know of.
+    """
+    if not can_start_python():
+        return None
+    words = python_command(__name__, str(path))
+    try:
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=600
+        )
+        return compute_from_json(parse_json(done.stdout, "the measurement"))
+    except (OSError, subprocess.SubprocessError, InputError):
+        return None
+
+
+def main(path: str) -> None:
+    """The measuring process: print the choice for the run at `path` as JSON."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
+    run = open_run(path)
+    chosen = _measured_here(run, recipe_from_json(run.document.recipe))
+    print(json.dumps(chosen.model_dump(mode="json")))
