@@ -116,23 +116,27 @@ def test_small_convolutions_are_not_even_timed() -> None:
     assert faster_by_fourier(model, shape, torch.float32, torch.channels_last) == ()
 
 
+STEPS: dict[str, object] = {"kind": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True}
 MIXED: dict[str, object] = {
     "model": {"name": "alexnet-cifar", "arguments": SMALL | {"channels": 1}},
     "inputs": {"fit": "resize"},
     "augmentation": {"flip": True, "crop": 2, "cutout": 4},
-    "optimizer": {"kind": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True},
+    "optimizer": STEPS,
     "averaging": 0.9,
     "batch_size": 40,
     "fourier": ("conv4",),
 }
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("precision", "kind"), [("fp32", "sgd"), ("bf16", "sgd"), ("fp32", "muon"), ("bf16", "muon")]
+)
 def test_cut_at_every_step_and_resumed_it_ends_the_same(
-    tmp_path: Path, few_digits: Dataset, digits: Splits, precision: str
+    tmp_path: Path, few_digits: Dataset, digits: Splits, precision: str, kind: str
 ) -> None:
     """Weights and metrics equal the undisturbed run's, byte for byte, in either precision."""
-    asked = small_recipe(**MIXED, precision=precision)
+    optimizer = {**STEPS, "kind": kind}
+    asked = small_recipe(**{**MIXED, "precision": precision, "optimizer": optimizer})
     whole = start_run(tmp_path / "whole", asked, few_digits)
     list(fit(whole, few_digits, digits.test))
     expected = fingerprint(whole.path)

@@ -91,7 +91,7 @@ positive = st.floats(0, exclude_min=True, allow_infinity=False, allow_nan=False)
 
 
 @given(
-    st.sampled_from(["sgd", "adam", "adamw"]),
+    st.sampled_from(["sgd", "adam", "adamw", "muon"]),
     positive,
     st.floats(0, 1, exclude_max=True),
     st.booleans(),
@@ -109,7 +109,10 @@ def test_every_optimizer_that_a_recipe_allows_can_be_built(
     epsilon: float,
 ) -> None:
     fields = {"kind": kind, "lr": lr, "momentum": momentum, "weight_decay": decay}
-    fields |= {"nesterov": nesterov and kind == "sgd" and momentum > 0, "epsilon": epsilon}
+    fields |= {
+        "nesterov": nesterov and kind in ("sgd", "muon") and momentum > 0,
+        "epsilon": epsilon,
+    }
     choice = Optimizer.model_validate(fields | {"betas": betas})
     assert build_optimizer(choice, [nn.Parameter(torch.ones(1))]).param_groups[0]["lr"] == lr
 

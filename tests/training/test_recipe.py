@@ -135,7 +135,10 @@ ERRORS = [
     ("seed=9223372036854775808", "seed: input should be less than 9223372036854775808 (received"),
     ("optimizer=5", "optimizer: input should be a valid dictionary or instance of Optimizer (rec"),
     ('optimizer={"lrr": 1}', "optimizer.lrr: extra inputs are not permitted (received 1)"),
-    ("optimizer.kind=lion", "optimizer.kind: input should be 'sgd', 'adam' or 'adamw' (received "),
+    (
+        "optimizer.kind=lion",
+        "optimizer.kind: input should be 'sgd', 'adam', 'adamw' or 'muon' (received ",
+    ),
     ("optimizer.lr=0", "optimizer.lr: input should be greater than 0 (received 0)"),
     ("optimizer.lr=NaN", "optimizer.lr: input should be a finite number (received "),
     ("optimizer.lr=1e999", "optimizer.lr: input should be a finite number (received "),
@@ -143,7 +146,10 @@ ERRORS = [
     ("optimizer.momentum=NaN", "optimizer.momentum: input should be less than 1 (received "),
     ("optimizer.betas=[0.9]", "optimizer.betas.1: field required (received [0.9])"),
     ("optimizer.betas=[1, 0.9]", "optimizer.betas.0: input should be less than 1 (received 1)"),
-    ("optimizer.nesterov=true", "optimizer: nesterov needs kind=sgd and momentum above 0 (receiv"),
+    (
+        "optimizer.nesterov=true",
+        "optimizer: nesterov needs kind=sgd or muon, and momentum above 0 (",
+    ),
     ("inputs.fill=256", "inputs.fill: input should be less than or equal to 255 (received 256)"),
     ("schedule.warmup=1.5", "schedule.warmup: input should be less than or equal to 1 (received"),
     ("schedule.milestones=[-1]", "schedule.milestones.0: input should be greater than or equal"),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from convscope.training.muon import hidden_matrices, turn
 from convscope.training.recipe import Optimizer
 
 
@@ -26,19 +27,48 @@ def _plain(kind: type[torch.optim.Optimizer]) -> Any:
 _SGD, _ADAM, _ADAMW = map(_plain, (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW))
 
 
+class Muon(_SGD):  # type: ignore[misc, valid-type]
+    """Turns hidden matrices (`muon.turn`) and moves all other parameters by SGD."""
+
+    def __init__(self, parameters: list[nn.Parameter], matrix_lr: float, **rest: Any) -> None:
+        inner = hidden_matrices(parameters)
+        turned = {id(weight) for weight in inner}
+        groups: list[dict[str, Any]] = [
+            {"params": [one for one in parameters if id(one) not in turned]},
+            {"params": inner, "matrix_share": matrix_lr / rest["lr"]},
+        ]
+        super().__init__([group for group in groups if group["params"]], **rest)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """One update of every parameter that has a gradient; those of matrices are used up."""
+        for group in self.param_groups:
+            if "matrix_share" not in group:
+                continue
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    turn(weight, weight.grad, self.state[weight], group)
+                    weight.grad = None
+        super().step(closure)
+
+    step.hooked = True  # type: ignore[attr-defined]  # as in _plain
+
+
 def build_optimizer(choice: Optimizer, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer of a recipe, over `parameters`, with torch's fused kernels."""
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     optimizer: torch.optim.Optimizer
-    if choice.kind == "sgd":
-        optimizer = _SGD(
-            trainable,
-            lr=choice.lr,
-            momentum=choice.momentum,
-            nesterov=choice.nesterov,
-            weight_decay=choice.weight_decay,
-            fused=True,
-        )
+    if choice.kind in ("sgd", "muon"):
+        settings = {
+            "lr": choice.lr,
+            "momentum": choice.momentum,
+            "nesterov": choice.nesterov,
+            "weight_decay": choice.weight_decay,
+            "fused": True,
+        }
+        if choice.kind == "muon":
+            return Muon(trainable, choice.matrix_lr, **settings)
+        optimizer = _SGD(trainable, **settings)
     else:
         optimizer = (_ADAM if choice.kind == "adam" else _ADAMW)(
             trainable,

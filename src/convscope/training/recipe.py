@@ -64,10 +64,16 @@ class Inputs(_Part):
 
 
 class Optimizer(_Part):
-    """The update rule. `momentum`, `nesterov` belong to sgd; `betas`, `epsilon` to adam(w)."""
+    """The update rule. `momentum`, `nesterov`: of sgd and muon; `betas`, `epsilon`: of adam, adamw.
 
-    kind: Literal["sgd", "adam", "adamw"] = "adam"
+    `muon` turns the weight matrices between the first layer and the last, see `training/muon.py`,
+    at the rate `matrix_lr`, the share of its norm by which a step moves one; the rest goes by sgd.
+    The schedule moves both rates.
+    """
+
+    kind: Literal["sgd", "adam", "adamw", "muon"] = "adam"
     lr: Positive = 0.001
+    matrix_lr: Annotated[float, Field(gt=0.0, le=1.0)] = 0.04
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     nesterov: bool = False
     weight_decay: NotNegative = 0.0
@@ -76,8 +82,8 @@ class Optimizer(_Part):
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> "Optimizer":
-        if self.nesterov and not (self.kind == "sgd" and self.momentum > 0):
-            raise ValueError("nesterov needs kind=sgd and momentum above 0")
+        if self.nesterov and not (self.kind in ("sgd", "muon") and self.momentum > 0):
+            raise ValueError("nesterov needs kind=sgd or muon, and momentum above 0")
         return self
 
 
