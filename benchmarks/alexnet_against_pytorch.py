@@ -8,94 +8,57 @@ CIFAR-10 (JPEG) enlarged to 227 × 227, batches of 64, data included, each a fre
 else running. Printed are images per second after two steps of warm-up, and peak memory.
 """
 
-import argparse
-import json
-import os
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-OURS = """
-import json, sys, time
-from convscope import pipeline
-from convscope.environment import peak_memory_bytes
-from convscope.events import Progress
-data, precision, steps, folder = sys.argv[1:]
-seen = []
-def listen(event):
-    if not isinstance(event, Progress):
-        return
-    if event.done >= 2:
-        seen.append((time.perf_counter(), event.done))
-    if event.done == event.total:
-        (began, first), (ended, last) = seen[0], seen[-1]
-        compute = pipeline.open_run(folder).document.compute
-        print(json.dumps({
-            "speed": 64 * (last - first) / (ended - began), "memory": peak_memory_bytes(),
-            "compute": f"{compute['precision']} {compute['memory_format']}, spectra in "
-            + " ".join(compute["fourier"])}))
-        sys.exit()
-settings = [f"precision={precision}", f"max_steps={int(steps) + 2}", "validation=0"]
-pipeline.train("alexnet-bn", data=data, settings=settings, out=folder, listen=listen)
-"""
+import common
+from convscope.run import open_run
 
 
 def main() -> None:
     """Run the pairs and print a line for each, then the medians."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--baseline-python", required=True, help="a Python with torchvision")
+    parser = common.parser(__doc__, baseline=True)
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument(
-        "--shared", type=Path, default=SHARED, help="where data/ and baselines/ are"
-    )
     options = parser.parse_args()
-    data = options.shared / "data" / "cifar10-jpeg-train.zip"
-    program = options.shared / "baselines" / "seed_alexnet.py"
-    if not (data.is_file() and program.is_file()):
-        sys.exit(f"{data} or {program} is missing: give --shared")
+    data = common.cifar10(options)
     print("pair  program images/s  MB  convscope images/s  MB  ratio  computing in")
     rows = []
     for pair in range(options.pairs):
-        words = [options.baseline_python, str(program), str(options.steps)]
-        output, theirs_memory = measured(words)
-        theirs = float(re.findall(r"([0-9.]+) images/s", output)[0])
-        with tempfile.TemporaryDirectory() as folder:
-            arguments = [str(data), options.precision, str(options.steps), f"{folder}/run"]
-            output, memory = measured([sys.executable, "-c", OURS, *arguments])
-        ours = json.loads(output.splitlines()[-1])
-        rows.append(
-            (theirs, theirs_memory / 1e6, ours["speed"], memory / 1e6, ours["speed"] / theirs)
-        )
-        print(
-            "{:>4}  {:16.1f}  {:6.0f}  {:18.1f}  {:6.0f}  {:5.2f}".format(pair, *rows[-1]),
-            ours["compute"],
-            flush=True,
-        )
-    medians = [statistics.median(column) for column in zip(*rows, strict=True)]
-    print(" med  {:16.1f}  {:6.0f}  {:18.1f}  {:6.0f}  {:5.2f}".format(*medians))
+        theirs, their_memory = common.document_alexnet(options, options.steps)
+        ours, memory, way = speed(data, options.precision, options.steps)
+        rows.append((theirs, their_memory / 1e6, ours, memory / 1e6, ours / theirs))
+        print(line(f"{pair:>4}", rows[-1]), way, flush=True)
+    print(line(" med", [statistics.median(column) for column in zip(*rows, strict=True)]))
     ratios = [row[4] for row in rows]
     print(f"ratio {min(ratios):.2f} to {max(ratios):.2f}, n = {len(ratios)}")
 
 
-def measured(words: list[str]) -> tuple[str, int]:
-    """What a program prints, and the most memory that was resident in it, in bytes."""
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(words, stdout=output, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        text = output.read()
-    if process.returncode:
-        sys.exit(f"{words[:2]} failed with exit code {process.returncode}")
-    return text, usage.ru_maxrss * 1024
+def speed(data: Path, precision: str, steps: int) -> tuple[float, int, str]:
+    """Images/s of convscope after two steps of warm-up, peak memory in bytes, how it computed."""
+    settings = [f"precision={precision}", f"max_steps={steps + 2}", "validation=0"]
+    times = {}
+    with tempfile.TemporaryDirectory() as folder:
+        process = common.training("alexnet-bn", data, f"{folder}/run", 0, settings)
+        while True:
+            try:
+                row = next(process)
+            except StopIteration as end:
+                memory = end.value
+                break
+            times[row["done"]] = row["seconds"]
+        compute = open_run(f"{folder}/run").document.compute
+    way = f"{compute['precision']} {compute['memory_format']}"
+    way += f", spectra in {' '.join(compute['fourier'])}"
+    return 64 * steps / (times[steps + 2] - times[2]), memory, way
+
+
+def line(name: str, row: Sequence[float]) -> str:
+    """A row of the table."""
+    return "{}  {:16.1f}  {:6.0f}  {:18.1f}  {:6.0f}  {:5.2f}".format(name, *row)
 
 
 if __name__ == "__main__":

@@ -7,55 +7,31 @@ each fifth of the steps: for each seed in float32, in bf16, and their difference
 seeds are apart in float32. A difference within that is no more than another seed makes.
 """
 
-import argparse
 import itertools
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+import common
+
 PARTS = 5
-TRAIN = """
-import json, sys
-from convscope import pipeline
-from convscope.training.progress import Progress
-data, folder, seed, *settings = sys.argv[1:]
-sums = {}
-def listen(event):
-    if isinstance(event, Progress):
-        sums[event.done] = event.loss * event.done
-        if event.done == event.total:
-            print(json.dumps(sums))
-            sys.exit()
-pipeline.train(
-    "alexnet-bn", data=data, settings=settings, seed=int(seed), out=folder, listen=listen
-)
-"""
 
 
 def main() -> None:
     """Train all and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("--seeds", type=int, default=3, choices=range(2, 11))
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--shared", type=Path, default=SHARED, help="where data/ is")
     options = parser.parse_args()
-    data = options.shared / "data" / "cifar10-jpeg-train.zip"
-    if not data.is_file():
-        sys.exit(f"{data} is missing: give --shared")
+    data = common.cifar10(options)
     edges = [round(options.steps * part / PARTS) for part in range(PARTS + 1)]
     print("seed            ", *(f"{a + 1:>4} to {b:<3}" for a, b in itertools.pairwise(edges)))
     exact: list[list[float]] = []
     for seed in range(options.seeds):
-        common = [f"max_steps={options.steps}", f"batch_size={options.batch}", "validation=0"]
+        always = [f"max_steps={options.steps}", f"batch_size={options.batch}", "validation=0"]
         found = {
-            precision: losses(data, seed, [*common, f"precision={precision}"], edges)
+            precision: losses(data, seed, [*always, f"precision={precision}"], edges)
             for precision in ("fp32", "bf16")
         }
         exact.append(found["fp32"])
@@ -69,10 +45,10 @@ def main() -> None:
 
 def losses(data: Path, seed: int, settings: list[str], edges: list[int]) -> list[float]:
     """Mean loss between the steps of `edges`."""
+    sums = {0: 0.0}
     with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-c", TRAIN, str(data), f"{folder}/run", str(seed), *settings]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
-    sums = {0: 0.0} | {int(k): v for k, v in json.loads(done.stdout.splitlines()[-1]).items()}
+        for row in common.training("alexnet-bn", data, f"{folder}/run", seed, settings):
+            sums[row["done"]] = row["loss"] * row["done"]
     # Steps that went by unreported lie between their neighbours.
     nearest = [min((abs(step - edge), step) for step in sums)[1] for edge in edges]
     pairs = itertools.pairwise(nearest)

@@ -8,33 +8,26 @@ nothing else running. Measured is the wall time from the start of the process: f
 program to its end, for convscope to the printed test accuracy and to the end of the report.
 """
 
-import argparse
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+import common
+
 ACCURACY = re.compile(rb"[Tt]est accuracy:? +([0-9.]+)(%?)")
 
 
 def main() -> None:
     """Run the pairs and print a line for each, then the medians."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("--keras-python", required=True, help="a Python with tensorflow")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument(
-        "--shared", type=Path, default=SHARED, help="where data/ and baselines/ are"
-    )
     options = parser.parse_args()
-    mnist, program = options.shared / "data" / "mnist", options.shared / "baselines/seed_lenet5.py"
-    if not (mnist.is_dir() and program.is_file()):
-        sys.exit(f"{mnist} or {program} is missing: give --shared")
+    mnist = common.existing(options, "data/mnist")
+    program = common.existing(options, "baselines/seed_lenet5.py")
     ours = [sys.executable, "-m", "convscope", "train", "lenet5", "--data", str(mnist)]
     print("pair  Keras s  Keras %  convscope s  convscope %  with report s  Keras / convscope")
     rows = []

@@ -8,18 +8,13 @@ from the whole recipe at the same seeds, with a 95 % interval (Student's t); the
 not looked at.
 """
 
-import argparse
 import concurrent.futures
-import json
 import math
 import os
 import statistics
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+import common
+
 WITHOUT = {
     "(the whole recipe)": [],
     "whitening filters": ["initial.whitening=false"],
@@ -33,36 +28,18 @@ WITHOUT = {
     "overlapping pooling": ['model.arguments.pool={"layer":"pool","kind":"max","kernel":2}'],
     "weight decay": ["optimizer.weight_decay=0"],
 }
-TRAIN = """
-import json, sys
-from convscope import pipeline
-from convscope.training.progress import Progress
-data, folder, seed, *settings = sys.argv[1:]
-def listen(event):
-    if isinstance(event, Progress) and event.finished and event.done == event.total:
-        print(json.dumps(event.finished["validation_accuracy"]))
-        sys.exit()
-pipeline.train(
-    "alexnet-cifar", data=data, settings=settings, seed=int(seed), out=folder, listen=listen
-)
-"""
 T_95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26}
 
 
 def main() -> None:
     """Train all and print a line for each ingredient."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("--seeds", type=int, default=3, choices=range(2, 11))
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--width", type=int, default=16)
-    parser.add_argument("--shared", type=Path, default=SHARED, help="where data/ is")
     options = parser.parse_args()
-    data = options.shared / "data" / "cifar10-jpeg-train.zip"
-    if not data.is_file():
-        sys.exit(f"{data} is missing: give --shared")
-    common = [
+    data = common.cifar10(options)
+    always = [
         "threads=1",
         f"epochs={options.epochs}",
         f"model.arguments.width={options.width}",
@@ -70,24 +47,16 @@ def main() -> None:
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting = {
             name: [
-                pool.submit(validation_accuracy, data, seed, [*common, *settings])
+                pool.submit(common.final_row, "alexnet-cifar", data, seed, [*always, *settings])
                 for seed in range(options.seeds)
             ]
             for name, settings in WITHOUT.items()
         }
         whole: list[float] = []
         for name, trainings in waiting.items():
-            found = [100 * training.result() for training in trainings]
+            found = [100 * one.result()["validation_accuracy"] for one in trainings]
             whole = whole or found
             print(line(name, found, whole), flush=True)
-
-
-def validation_accuracy(data: Path, seed: int, settings: list[str]) -> float:
-    """Of one training, as a fraction."""
-    with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-c", TRAIN, str(data), f"{folder}/run", str(seed), *settings]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return float(json.loads(done.stdout.splitlines()[-1]))
 
 
 def line(name: str, found: list[float], whole: list[float]) -> str:
