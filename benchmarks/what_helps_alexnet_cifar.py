@@ -17,6 +17,8 @@ import common
 
 WITHOUT = {
     "(the whole recipe)": [],
+    "Muon (SGD instead)": ["optimizer.kind=sgd"],
+    "GELU (ReLU instead)": ['model.arguments.activation={"layer":"activation","kind":"relu"}'],
     "whitening filters": ["initial.whitening=false"],
     "maps passed on": ["initial.identity=false"],
     "both of these": ["initial.whitening=false", "initial.identity=false"],
@@ -42,6 +44,7 @@ def main() -> None:
     always = [
         "threads=1",
         f"epochs={options.epochs}",
+        "validation=0.1",
         f"model.arguments.width={options.width}",
     ]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -66,7 +66,7 @@ def test_two_steps_of_a_convolution_by_hand() -> None:
         inner.grad = gradient.clone()
         optimizer.step()
         velocity = 0.9 * velocity + gradient.view(4, 36)
-        step = orthogonalised(gradient.view(4, 36) + 0.9 * velocity)
+        step = orthogonalised(gradient.view(4, 36) + 0.9 * velocity, dtype=torch.float32)
         weight = weight * 2 / weight.norm() - 0.05 * step.view_as(weight)  # 2 = √4 rows
         assert torch.allclose(inner, weight, atol=1e-6)
         assert inner.grad is None

@@ -98,28 +98,43 @@ def alexnet_bn_fast() -> Recipe:
 
 
 def alexnet_cifar() -> Recipe:
-    """AlexNet's plan for 32 × 32 pixels, trained for accuracy in some twenty minutes.
+    """AlexNet's plan for 32 × 32 pixels, trained for accuracy in half an hour.
 
-    SGD with Nesterov momentum along one cycle, label smoothing, whitening filters and passed-on
-    maps to begin with, narrow crops, alternating mirror images (all as in K. Jordan 2024,
-    arXiv:2404.00498); fc6 and fc7 normalised, no dropout.
+    What makes it good beside the plan: Muon for the weight matrices (K. Jordan et al. 2024), along
+    one cycle; GELU in place of ReLU; fc6 and fc7 normalised, no dropout; label smoothing, whitening
+    filters and passed-on maps to begin with, narrow crops, alternating mirror images (K. Jordan
+    2024, arXiv:2404.00498).
 
-    convscope train alexnet-cifar --data CIFAR10-JPEG: 87.78 % of the 5,000 validation images of
-    CIFAR-10 (JPEG), 94.2 % of the training images (n = 1, seed 0), on 2 cores of an AMD EPYC
-    (Zen 4), torch 2.13.0.
+    FIGURES
     """
     return Recipe(
         name="alexnet-cifar",
-        model=ModelChoice(name="alexnet-cifar", arguments={"hidden_norm": True, "dropout": 0.0}),
+        model=ModelChoice(
+            name="alexnet-cifar",
+            arguments={
+                "width": 64,
+                "hidden_norm": True,
+                "dropout": 0.0,
+                "activation": {"layer": "activation", "kind": "gelu"},
+            },
+        ),
         data="cifar10",
         inputs=Inputs(fit="resize"),
-        epochs=9,
-        batch_size=256,
-        optimizer=Optimizer(kind="sgd", lr=0.15, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        epochs=12,
+        batch_size=512,
+        optimizer=Optimizer(
+            kind="muon",
+            lr=0.15,
+            matrix_lr=0.06,
+            momentum=0.9,
+            nesterov=True,
+            weight_decay=5e-4,
+        ),
         schedule=Schedule(kind="one-cycle", warmup=0.2, start=0.04, final=0.0),
         loss=Loss(label_smoothing=0.1),
         initial=Initial(whitening=True, identity=True),
         augmentation=Augmentation(crop=2, crop_border="reflect", flip="alternating"),
+        validation=0.02,
         keep="last",
         precision="auto",
         memory_format="auto",

@@ -18,14 +18,16 @@ ROUNDS = 3
 """Of that iteration, as in airbench: singular values need not be exactly 1."""
 
 
-def orthogonalised(matrix: Tensor, rounds: int = ROUNDS) -> Tensor:
+def orthogonalised(
+    matrix: Tensor, rounds: int = ROUNDS, dtype: torch.dtype = torch.bfloat16
+) -> Tensor:
     """The nearest matrix with singular values of about 1, of the shape and type of `matrix`.
 
-    Newton and Schulz's iteration, in bfloat16 as its authors compute it: each round takes three
-    matrix products of the shorter side.
+    Newton and Schulz's iteration: each round takes three matrix products of the shorter side. It
+    bears being computed in bfloat16, as its authors do.
     """
     tall = len(matrix) > matrix.shape[1]
-    wide = (matrix.T if tall else matrix).bfloat16()
+    wide = (matrix.T if tall else matrix).to(dtype)
     wide = wide / (wide.norm() + 1e-7)
     for _ in range(rounds):
         square = wide @ wide.T
@@ -48,11 +50,14 @@ def turn(weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[st
     Args:
         weight: float32, two dimensions or more. gradient: of its shape.
         state: holds the velocity v between steps.
-        group: `lr`, `matrix_share` (of lr, for matrices), `momentum` and `nesterov`.
+        group: `lr`, `matrix_share` (of lr, for matrices), `momentum`, `nesterov`, and `dtype` of
+            the iteration.
     """
-    velocity = state.setdefault("momentum_buffer", torch.zeros_like(weight))
-    velocity.mul_(group["momentum"]).add_(gradient)
+    if "momentum_buffer" not in state:
+        state["momentum_buffer"] = torch.zeros_like(weight)
+    velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
     step = gradient + group["momentum"] * velocity if group["nesterov"] else velocity
     weight.mul_(len(weight) ** 0.5 / (weight.norm() + 1e-7))
     lr = group["lr"] * group["matrix_share"]
-    weight.add_(orthogonalised(step.flatten(1)).view_as(weight), alpha=-lr)
+    turned = orthogonalised(step.flatten(1), dtype=group["dtype"])
+    weight.add_(turned.view_as(weight), alpha=-lr)

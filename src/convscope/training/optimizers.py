@@ -30,12 +30,14 @@ _SGD, _ADAM, _ADAMW = map(_plain, (torch.optim.SGD, torch.optim.Adam, torch.opti
 class Muon(_SGD):  # type: ignore[misc, valid-type]
     """Turns hidden matrices (`muon.turn`) and moves all other parameters by SGD."""
 
-    def __init__(self, parameters: list[nn.Parameter], matrix_lr: float, **rest: Any) -> None:
+    def __init__(
+        self, parameters: list[nn.Parameter], matrix_lr: float, dtype: torch.dtype, **rest: Any
+    ) -> None:
         inner = hidden_matrices(parameters)
         turned = {id(weight) for weight in inner}
         groups: list[dict[str, Any]] = [
             {"params": [one for one in parameters if id(one) not in turned]},
-            {"params": inner, "matrix_share": matrix_lr / rest["lr"]},
+            {"params": inner, "matrix_share": matrix_lr / rest["lr"], "dtype": dtype},
         ]
         super().__init__([group for group in groups if group["params"]], **rest)
 
@@ -54,8 +56,16 @@ class Muon(_SGD):  # type: ignore[misc, valid-type]
     step.hooked = True  # type: ignore[attr-defined]  # as in _plain
 
 
-def build_optimizer(choice: Optimizer, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimizer of a recipe, over `parameters`, with torch's fused kernels."""
+def build_optimizer(
+    choice: Optimizer, parameters: Iterable[nn.Parameter], dtype: torch.dtype = torch.float32
+) -> torch.optim.Optimizer:
+    """The optimizer of a recipe, over `parameters`, with torch's fused kernels.
+
+    Args:
+        choice: kind, rates and the rest.
+        parameters: float32, in the order of the layers.
+        dtype: of the matrix products inside Muon.
+    """
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     optimizer: torch.optim.Optimizer
     if choice.kind in ("sgd", "muon"):
@@ -67,7 +77,7 @@ def build_optimizer(choice: Optimizer, parameters: Iterable[nn.Parameter]) -> to
             "fused": True,
         }
         if choice.kind == "muon":
-            return Muon(trainable, choice.matrix_lr, **settings)
+            return Muon(trainable, choice.matrix_lr, dtype, **settings)
         optimizer = _SGD(trainable, **settings)
     else:
         optimizer = (_ADAM if choice.kind == "adam" else _ADAMW)(

@@ -62,7 +62,7 @@ class TrainingState:
         self.model = model
         self.half = HalfWeights(model) if compute.precision == "bf16" else None
         self.network = self.half.network if self.half else model
-        self.optimizer = build_optimizer(recipe.optimizer, model.parameters())
+        self.optimizer = build_optimizer(recipe.optimizer, model.parameters(), compute.dtype())
         self.average = WeightAverage(model, recipe.averaging) if recipe.averaging else None
         self.best: Tensors = {}
         self.counters = Counters()
