@@ -57,7 +57,7 @@ ALLOWED = {
     "cli_options": "",
     "cli_cache": "cli_options data printing",
     "cli_explain": f"{BASE} explain run pipeline printing",
-    "cli_lab": "errors lab",
+    "cli_lab": "errors text lab",
     "cli": f"{BASE} cli_options cli_cache cli_explain cli_lab terminal printing pipeline checking "
     "comparison environment listing model_summary prediction",
     "__main__": "cli",

@@ -195,9 +195,11 @@ def test_a_link_restores_the_page(lab_page: "Watched", browser: "Browser", lab: 
     page.get_by_role("button", name="network", exact=True).click()
     page.locator(".column[data-layer=c3] .column-head").click()
     page.locator(".unit-map").click(position={"x": 40, "y": 60})
-    page.locator(".crumb.here", has_text="row").wait_for()
+    crumb = page.locator(".crumb.here", has_text="row")
+    heading = f"c3, {crumb.inner_text()}"
+    page.get_by_role("heading", name=heading, exact=True).wait_for()  # the server's answer
     page.wait_for_load_state("networkidle")
-    link, heading = page.url, page.locator(".unit-panel h3").inner_text()
+    link = page.url
     value, verdict = number(page.locator(".unit-value")), page.locator(".verdict").inner_text()
     assert "ink=" in link
     with watched(browser, lab.url) as other:

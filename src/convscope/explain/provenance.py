@@ -67,7 +67,7 @@ def provenance_of(steps: Sequence[Step], layer: str, unit: Sequence[int]) -> Pro
     # In a network that diverged there may be ∞ − ∞.
     with torch.no_grad(), np.errstate(invalid="ignore", over="ignore"):
         if step.kind == "linear":
-            found = linear_unit(step, place, _maps_before(steps[:index], step))
+            found = linear_unit(step, place, maps_before(steps[:index], step))
         else:
             found = _EXPLAIN[step.kind](step, place)
     return found.with_field(_field(steps, layer, place))
@@ -89,7 +89,7 @@ def _checked(step: Step, unit: Sequence[int]) -> Unit:
     return tuple(unit)
 
 
-def _maps_before(steps: Sequence[Step], linear: Step) -> tuple[int, ...] | None:
+def maps_before(steps: Sequence[Step], linear: Step) -> tuple[int, ...] | None:
     """The shape of the maps that a linear layer's inputs are, in their order; None without."""
     if linear.input.ndim == 3:
         return None  # a linear layer along the width of maps, which no network here has

@@ -12,15 +12,15 @@ import { info, networkRange, on, session } from './session.js';
 import * as state from './state.js';
 import { explanation } from './texts.js';
 import { theme } from './theme.js';
-import { Why } from './why.js';
 
 export class LookInside {
-  constructor() {
+  /** @param {import('./why.js').Why | null} why  what needs more than the network itself */
+  constructor(why) {
     this.input = new InputPanel();
     this.answers = new ClassBars();
     this.flow = new Flow((layer, map, from) => this.#open(layer, map, from));
     this.layer = new LayerView((field) => this.input.markField(field));
-    this.why = new Why();
+    this.why = why;
     this.crumbs = h('nav', { class: 'crumbs', 'aria-label': 'Where you are' });
     this.tools = h('div', { class: 'row spread stage-tools' });
     this.stage = h(
@@ -35,7 +35,7 @@ export class LookInside {
       'div',
       { class: 'view look' },
       h('div', { class: 'look-main' }, this.input.element, this.stage, this.answers.element),
-      this.why.element,
+      why?.element,
       explanation('look'),
     );
     this.element.addEventListener('keydown', (event) => {
@@ -63,7 +63,7 @@ export class LookInside {
     this.#drawLevel();
     if (state.get('layer')) this.layer.update();
     else this.flow.update();
-    this.why.update();
+    this.why?.update();
   }
 
   /** @param {Set<string>} changed */
@@ -71,7 +71,7 @@ export class LookInside {
     if (!session.info) return;
     if (['image', 'ink', 'centre', 'invert'].some((key) => changed.has(key)))
       this.input.updateState();
-    if (changed.has('method')) this.why.drawAttribution();
+    if (changed.has('method')) this.why?.drawAttribution();
     if (['layer', 'unit', 'page', 'scale', 'view'].some((key) => changed.has(key))) {
       this.#drawLevel();
       if (state.get('layer')) this.layer.update();

@@ -1,178 +1,21 @@
-/** The page: its frame, its seven views, and what tells them that something has changed. */
+/** The lab's page: its seven views. */
 
 import { AnatomyView } from './anatomy.js';
-import { button, h, replace, select } from './dom.js';
 import { LookInside } from './look.js';
 import { MistakesView } from './mistakes.js';
 import { PaddingBench } from './padding-bench.js';
+import { startPage } from './page.js';
 import { PoolingBench } from './pooling-bench.js';
-import * as current from './session.js';
-import * as state from './state.js';
-import { onTheme, startTheme, switchTheme, theme } from './theme.js';
 import { TrainingView } from './training.js';
 import { WhatIfView } from './what-if.js';
+import { Why } from './why.js';
 
-/**
- * @typedef {{element: HTMLElement, runChanged: () => void, resultChanged: () => void,
- *   themeChanged: () => void, stateChanged: (changed: Set<string>) => void}} View
- */
-
-/** @type {[string, string, () => View][]} */
-const VIEWS = [
-  ['look', 'Look inside', () => new LookInside()],
+startPage([
+  ['look', 'Look inside', () => new LookInside(new Why())],
   ['pooling', 'Pooling', () => new PoolingBench()],
   ['padding', 'Padding', () => new PaddingBench()],
   ['mistakes', 'Mistakes', () => new MistakesView()],
   ['training', 'Training', () => new TrainingView()],
   ['whatif', 'What if', () => new WhatIfView()],
   ['anatomy', 'Anatomy', () => new AnatomyView()],
-];
-
-/** @type {Map<string, View>} */
-const made = new Map();
-
-/** @param {string} id */
-const part = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
-
-/** The view of the address, made when it is first shown. */
-function shown() {
-  const [name, , make] = VIEWS.find(([key]) => key === state.get('view')) ?? VIEWS[0];
-  let view = made.get(name);
-  if (!view) {
-    view = make();
-    made.set(name, view);
-    part('views').append(view.element);
-  }
-  return view;
-}
-
-function drawNavigation() {
-  const links = VIEWS.map(([key, words]) =>
-    h('a', {
-      href: `#view=${key}`,
-      text: words,
-      'aria-current': state.get('view') === key ? 'page' : null,
-      data: { key },
-      on: {
-        click: (/** @type {MouseEvent} */ event) => {
-          if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-          event.preventDefault();
-          state.set({ view: key }, { push: true });
-        },
-      },
-    }),
-  );
-  replace(part('views-nav'), ...links);
-  links
-    .find((link) => link.getAttribute('aria-current'))
-    ?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
-}
-
-function drawRuns() {
-  const { runs, info } = current.session;
-  if (!info) return;
-  const words = (/** @type {import('./types.js').RunEntry} */ run) =>
-    run.test_accuracy === null
-      ? run.name
-      : `${run.name} · ${(run.test_accuracy * 100).toFixed(2)} %`;
-  replace(
-    part('run-choice'),
-    select(
-      'Run',
-      runs.map((run) => [run.id, words(run)]),
-      info.id,
-      (run) =>
-        state.set(
-          {
-            run,
-            layer: '',
-            unit: '',
-            image: '',
-            ink: '',
-            off: '',
-            page: '0',
-            truth: '',
-            predicted: '',
-          },
-          { push: true },
-        ),
-    ),
-  );
-}
-
-function drawTheme() {
-  replace(
-    part('theme-choice'),
-    button(theme() === 'dark' ? 'Light' : 'Dark', switchTheme, {
-      title: 'Switch between light and dark',
-    }),
-  );
-}
-
-function drawError() {
-  const { error } = current.session;
-  const box = part('error');
-  box.hidden = !error;
-  replace(
-    box,
-    h('p', { text: error }),
-    button('Dismiss', () => {
-      box.hidden = true;
-    }),
-  );
-}
-
-function drawWaiting() {
-  const { waiting } = current.session;
-  const box = part('waiting');
-  box.hidden = !waiting;
-  box.textContent = waiting;
-}
-
-/** Show the view of the address and hide the others. */
-function route() {
-  const now = shown();
-  for (const view of made.values()) view.element.hidden = view !== now;
-  drawNavigation();
-  const words = VIEWS.find(([key]) => key === state.get('view'))?.[1] ?? '';
-  document.title = `${words} · convscope lab`;
-}
-
-function start() {
-  startTheme();
-  state.start();
-  drawTheme();
-  route();
-  current.on('error', drawError);
-  current.on('waiting', drawWaiting);
-  current.on('run', () => {
-    drawError();
-    drawRuns();
-    for (const view of made.values()) view.runChanged();
-  });
-  current.on('result', () => {
-    part('error').hidden = true;
-    shown().resultChanged();
-  });
-  state.onChange((changed) => {
-    if (!changed.has('view')) {
-      shown().stateChanged(changed);
-      return;
-    }
-    const isNew = !made.has(state.get('view'));
-    route();
-    const view = shown();
-    if (isNew && current.session.info) view.runChanged();
-    view.stateChanged(changed);
-    if (current.session.result) view.resultChanged();
-  });
-  onTheme(() => {
-    drawTheme();
-    shown().themeChanged();
-  });
-  current.start();
-  current.openRun();
-  shown().stateChanged(new Set(['view']));
-}
-
-start();
+]);
