@@ -65,7 +65,7 @@ def drawn(url: str, chromium: str, strokes: int) -> list[float]:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(url)
         page.locator(".column").first.wait_for()
-        page.wait_for_function(f"{TIMES}.length > 0", timeout=60_000)
+        page.wait_for_function(f"() => {TIMES}.length > 0", timeout=60_000)
         box = page.locator("canvas.pad").bounding_box()
         assert box is not None
         page.mouse.move(box["x"] + 40, box["y"] + 40)
@@ -83,7 +83,7 @@ def move(page: Page, left: float, top: float, step: int) -> None:
     before = page.evaluate(f"{TIMES}.length")
     across, down = divmod(step * 7, 160)
     page.mouse.move(left + 40 + (160 - down if across % 2 else down), top + 40 + 18 * across)
-    page.wait_for_function(f"{TIMES}.length > {before}", timeout=30_000)
+    page.wait_for_function(f"() => {TIMES}.length > {before}", timeout=30_000)
 
 
 if __name__ == "__main__":
