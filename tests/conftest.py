@@ -70,7 +70,8 @@ def start_run(path: Path, recipe: Recipe, train: Dataset) -> Run:
 
 def fingerprint(path: Path) -> dict[str, str]:
     """SHA-256 of what a training run computes: its weights and metrics."""
-    names = ("weights.safetensors", "last.safetensors", "best.safetensors", "metrics.jsonl")
+    names = ["weights.safetensors", "last.safetensors", "best.safetensors", "metrics.jsonl"]
+    names += [f"epochs/{epoch.name}" for epoch in sorted((path / "epochs").glob("*"))]
     return {
         name: hashlib.sha256((path / name).read_bytes()).hexdigest()
         for name in names

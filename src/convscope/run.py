@@ -13,6 +13,7 @@ A run is rebuilt from JSON and safetensors alone: nothing in it is ever executed
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,15 @@ class Run:
     @property
     def weights(self) -> Path:
         return self.path / "weights.safetensors"
+
+    @property
+    def epochs(self) -> list[int]:
+        """The epochs whose weights were kept, in order; see `epoch_weights`."""
+        try:
+            names = [path.stem for path in (self.path / "epochs").glob("*.safetensors")]
+        except OSError:
+            return []
+        return sorted(int(name) for name in names if re.fullmatch(r"[1-9][0-9]{0,8}", name))
 
     @property
     def checkpoint(self) -> Path:
@@ -171,9 +181,16 @@ def build_model(document: RunDocument, seed: int = 0) -> nn.Module:
     return model
 
 
+def epoch_weights(epoch: int) -> str:
+    """The file in a run's directory with the weights after an epoch, counted from 1."""
+    return f"epochs/{epoch}.safetensors"
+
+
 def save_weights(run: Run, state: Mapping[str, torch.Tensor], name: str) -> None:
     """Write a state dict into the run as `name`; all else about the model stands in `run.json`."""
-    write_tensors(run.path / name, state)
+    path = run.path / name
+    path.parent.mkdir(exist_ok=True)
+    write_tensors(path, state)
 
 
 def write_metrics(run: Run, rows: Sequence[Mapping[str, Any]]) -> None:

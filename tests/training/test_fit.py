@@ -1,6 +1,7 @@
 """The training loop against a bare torch loop, and against itself when it is interrupted."""
 
 import contextlib
+import itertools
 import signal
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from convscope.data.batches import epoch_order
 from convscope.data.dataset import Dataset, Splits
 from convscope.data.preprocess import normalise
 from convscope.errors import InputError, Interrupted, TrainingError
-from convscope.run import open_run, read_metrics
+from convscope.run import epoch_weights, load_model, open_run, read_metrics
 from convscope.training.fit import fit
 from convscope.training.progress import Progress
 from convscope.training.signals import StopRequest
@@ -229,3 +230,41 @@ def test_a_network_that_cannot_take_smaller_pictures_says_so(
     changes = {"growth": {"size": 20, "share": 0.5}, "inputs": {"fit": "resize"}}
     with pytest.raises(InputError, match="the network cannot take pictures of 20 × 20"):
         train(tmp_path / "run", changes, few_digits)
+
+
+@pytest.mark.parametrize(("asked", "kept"), [("auto", [1, 2, 3]), (True, [1, 2, 3]), (False, [])])
+def test_the_weights_of_every_epoch(
+    tmp_path: Path, few_digits: Dataset, asked: object, kept: list[int]
+) -> None:
+    """Small networks keep them: those of the last epoch are the run's own."""
+    recipe = small_recipe(epochs=3, keep="last", keep_epochs=asked)
+    run = start_run(tmp_path / "run", recipe, few_digits)
+    list(fit(run, few_digits))
+    assert run.epochs == kept
+    found = [load_model(run, epoch_weights(epoch)).state_dict() for epoch in kept]
+    final = load_model(run).state_dict()
+    for key, value in final.items():
+        assert not kept or torch.equal(found[-1][key], value)
+    for one, other in itertools.pairwise(found):
+        assert not torch.equal(one["c1.weight"], other["c1.weight"])
+
+
+def test_large_networks_keep_their_epochs_only_when_asked(
+    tmp_path: Path, few_digits: Dataset
+) -> None:
+    arguments = {"width": 24, "hidden": 64, "channels": 1, "dropout": 0.0}  # 1.9 MB
+    model = {"name": "alexnet-cifar", "arguments": arguments}
+    recipe = small_recipe(epochs=1, model=model, batch_size=100)
+    run = start_run(tmp_path / "run", recipe, few_digits)
+    list(fit(run, few_digits))
+    assert run.weights.stat().st_size > 2**20
+    assert run.epochs == []
+
+
+def test_only_epochs_count_as_epochs(tmp_path: Path, few_digits: Dataset) -> None:
+    run = start_run(tmp_path / "run", small_recipe(), few_digits)
+    folder = run.path / "epochs"
+    folder.mkdir()
+    for name in ("10", "2", "0", "-1", "x", "1.5", "٣", "9" * 30):
+        (folder / f"{name}.safetensors").write_bytes(b"")
+    assert run.epochs == [2, 10]

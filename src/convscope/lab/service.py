@@ -23,10 +23,10 @@ from convscope.lab.layers import step_of
 from convscope.lab.neighbours import neighbours
 from convscope.lab.runs import Runs
 from convscope.lab.session import Picture, Session
-from convscope.run import read_metrics
+from convscope.run import epoch_weights, read_metrics
 from convscope.text import printable
 
-MOST_SESSIONS, MOST_THREADS = 3, 4
+MOST_SESSIONS, MOST_THREADS = 4, 4
 
 
 class Lab:
@@ -46,25 +46,31 @@ class Lab:
             assert self.session(current).layers
 
     def session(self, run_id: str) -> Session:
-        """An opened run; the last three stay open, until their weights change.
+        """An opened run; the last few stay open, until their weights change.
+
+        Args:
+            run_id: a run of the list, or `run@3`, the same with its weights after epoch 3.
 
         Raises:
-            Refusal: 404, no such run; 409, it has no weights yet.
+            Refusal: 404, no such run or epoch; 409, it has no weights yet.
             InputError: it is damaged.
         """
-        run = self.runs.find(run_id)
+        name, epoch = _run_and_epoch(run_id)
+        run = self.runs.find(name)
+        path = run.weights if epoch is None else run.path / epoch_weights(epoch)
         try:
-            changed = run.weights.stat().st_mtime_ns
+            changed = path.stat().st_mtime_ns
         except OSError:
-            raise Refusal(
-                409, f"the run '{printable(run_id, 80)}' has no trained weights yet"
-            ) from None
+            what = "trained weights yet" if epoch is None else f"weights of epoch {epoch}"
+            status = 409 if epoch is None else 404
+            raise Refusal(status, f"the run '{printable(name, 80)}' has no {what}") from None
         key = (run_id, changed)
         session = self._opened(key)
         if session is not None:
             return session
+        first = None if epoch is None or not run.weights.exists() else self.session(name)
         with self._opening:
-            session = self._opened(key) or Session(run)
+            session = self._opened(key) or Session(run, epoch, first)
             with self._lock:
                 self._sessions[key] = session
                 while len(self._sessions) > MOST_SESSIONS:
@@ -82,9 +88,11 @@ class Lab:
         session = self.session(run_id)
         document = session.run.document
         channels, height, width = document.preprocessing.input_shape
-        results = mistakes.stored_results(session.run)
+        results = None if session.epoch else mistakes.stored_results(session.run)
         return {
             "id": run_id,
+            "epoch": session.epoch,
+            "epochs": session.run.epochs,
             "name": printable(session.run.path.name, 120),
             "status": document.status,
             "model": {
@@ -140,8 +148,22 @@ class Lab:
 
     def mistakes(self, session: Session) -> Mapping[str, Any] | None:
         """What `GET …/mistakes` answers, where the run was evaluated; else None."""
-        found = mistakes.stored_results(session.run)
+        found = None if session.epoch else mistakes.stored_results(session.run)
         return None if found is None else mistakes.summary(found)
+
+
+def _run_and_epoch(run_id: str) -> tuple[str, int | None]:
+    """`digits@3` is run `digits` after epoch 3. No id of a run has an @ in it.
+
+    Raises:
+        Refusal: 404, what follows the @ is no number.
+    """
+    name, at, epoch = run_id.partition("@")
+    if not at:
+        return name, None
+    if not (epoch.isascii() and epoch.isdigit() and len(epoch) < 10):
+        raise Refusal(404, f"no epoch '{printable(epoch, 40)}': write run@3")
+    return name, int(epoch)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from convscope.data.batches import to_input
+from convscope.data.dataset import Dataset
 from convscope.explain.tracing import Step, shared_copy, trace
 from convscope.lab.answers import Refusal
 from convscope.lab.background import Background
@@ -27,7 +28,7 @@ from convscope.lab.images import Pixels
 from convscope.lab.mistakes import measure
 from convscope.lab.neighbours import Features, collect_features
 from convscope.lab.samples import load_images
-from convscope.run import Run, load_model
+from convscope.run import Run, epoch_weights, load_model
 from convscope.text import printable
 
 MOST_PICTURES, MOST_TRACES = 64, 2
@@ -61,22 +62,31 @@ class Traced:
 class Session:
     """A run with its network in memory.
 
+    Attributes:
+        run: the run directory.
+        epoch: whose weights the network has; None are those that training ended with.
+        first: a session of the same run, whose images this one shares.
+
     Raises:
         InputError: the run has no weights, or damaged ones.
     """
 
     run: Run
+    epoch: int | None = None
+    first: "Session | None" = None
     _pictures: "OrderedDict[str, Picture]" = field(default_factory=OrderedDict)
     _traces: "OrderedDict[str, Traced]" = field(default_factory=OrderedDict)
     _idle: list[nn.Module] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._network = load_model(self.run)
+        named = {} if self.epoch is None else {"weights": epoch_weights(self.epoch)}
+        self._network = load_model(self.run, **named)
         self.classes = tuple(printable(name, 80) for name in self.run.document.classes)
-        self.images = Background(
+        own: Background[Mapping[str, Dataset]] = Background(
             "reading the images of the run", lambda progress: load_images(self.run, progress)
         )
+        self.images: Background[Mapping[str, Dataset]] = self.first.images if self.first else own
         self.measured = Background(
             "measuring the test images",
             lambda progress: measure(self.run, self.twin(), self.images.result(), progress),

@@ -77,7 +77,7 @@ def _content(info: dict[str, Any], session: Session) -> dict[str, Any]:
     samples = _samples(session)
     scale, shift = constants(how)
     return {
-        "info": info | {"has_data": bool(samples)},
+        "info": info | {"has_data": bool(samples), "epoch": None, "epochs": []},
         "layers": layers,
         "fields": {step.name: _fields(steps, step) for step in steps},
         "weights": _base64(weights.to_bytes()),

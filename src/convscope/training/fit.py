@@ -11,7 +11,7 @@ from convscope.data.batches import as_tensor, batches, epoch_order, to_input
 from convscope.data.dataset import Dataset
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError, Interrupted
-from convscope.run import Run, build_model, save_weights, write_metrics
+from convscope.run import Run, build_model, epoch_weights, save_weights, write_metrics
 from convscope.seeds import derive_seed
 from convscope.text import printable
 from convscope.training.compute import (
@@ -36,6 +36,7 @@ from convscope.training.watch import WINDOW, check_loss, label_entropy
 CHECKPOINT_SECONDS = 1.0
 CHECKPOINT_SHARE = 0.02  # of the time may go into checkpoints: large networks save more rarely
 REPORT_SECONDS = 0.1
+SMALL_EPOCH = 2**20  # bytes of weights that are kept after every epoch, unless told otherwise
 
 
 def fit(
@@ -226,7 +227,15 @@ class _Loop:
         counters.loss_sum = 0.0
         if self._is_best(row):
             self.state.remember_best()
+        if self._keeps_epochs():
+            weights = self.state.current_weights()
+            save_weights(self.run, weights, epoch_weights(counters.epoch))
         return progress
+
+    def _keeps_epochs(self) -> bool:
+        asked = self.recipe.keep_epochs
+        size = sum(value.nbytes for value in self.state.current_weights().values())
+        return size <= SMALL_EPOCH if asked == "auto" else asked
 
     def _is_best(self, row: dict[str, Any]) -> bool:
         """Whether the newest row is the best: accuracy first, then the smaller loss."""

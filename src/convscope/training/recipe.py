@@ -154,6 +154,8 @@ class Recipe(_Part):
         stuck_after: steps after which a loss no better than guessing stops the run, 50 or more; 0
             is never.
         keep: which epoch's weights become the model: the best on validation, or the last.
+        keep_epochs: whether the weights after each epoch are kept in the run, too, so that the lab
+            can show how they came about; `auto`: those of small networks, up to 1 MB an epoch.
         device: where to compute; `auto` is the first of cuda, mps and cpu that is there.
         precision: of the arithmetic of convolutions and matrix products. Weights are kept and
             updated in float32 with either. `auto` and `memory_format` auto: what a short
@@ -184,6 +186,7 @@ class Recipe(_Part):
     patience: int = Field(default=0, ge=0)
     stuck_after: int = Field(default=500, ge=0)
     keep: Literal["best", "last"] = "best"
+    keep_epochs: Literal["auto"] | bool = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     memory_format: Literal["auto", "channels_last", "contiguous"] = "channels_last"

@@ -1,6 +1,7 @@
 /** The page's frame: navigation, choice of run and theme, and who is told when something changes. */
 
 import { button, h, replace, select } from './dom.js';
+import { EpochSlider } from './epochs.js';
 import * as current from './session.js';
 import * as state from './state.js';
 import { onTheme, startTheme, switchTheme, theme } from './theme.js';
@@ -54,9 +55,12 @@ function drawNavigation() {
     ?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
 }
 
+const epochs = new EpochSlider();
+
 function drawRuns() {
   const { runs, info } = current.session;
   if (!info) return;
+  epochs.show(info);
   const words = (/** @type {import('./types.js').RunEntry} */ run) =>
     run.test_accuracy === null
       ? run.name
@@ -66,11 +70,12 @@ function drawRuns() {
     select(
       'Run',
       runs.map((run) => [run.id, words(run)]),
-      info.id,
+      info.id.split('@')[0],
       (run) =>
         state.set(
           {
             run,
+            epoch: '',
             layer: '',
             unit: '',
             image: '',
@@ -134,6 +139,7 @@ export function startPage(all) {
   startTheme();
   state.start();
   drawTheme();
+  part('epoch-choice').append(epochs.element);
   route();
   current.on('error', drawError);
   current.on('waiting', drawWaiting);

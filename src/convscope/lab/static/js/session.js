@@ -71,14 +71,16 @@ export function info() {
   return session.info;
 }
 
-export async function openRun() {
+/** Open the run of the address, at its epoch; of many changes in a row only the newest counts. */
+export const openRun = latest(async () => {
   wait('Opening the run …');
   try {
     const { runs, current } = await api.getRuns();
     session.runs = runs;
     const wanted = state.get('run') || current;
     if (!wanted) throw new Error('There is no run yet. Train one first: convscope train');
-    session.info = await api.getRun(wanted);
+    const epoch = state.get('epoch');
+    session.info = await api.getRun(epoch ? `${wanted}@${epoch}` : wanted);
     session.result = null;
     session.samples = [];
     session.first = '';
@@ -96,9 +98,14 @@ export async function openRun() {
   const [first] = samples ?? [];
   session.first = first ? `${first.split}:${first.index}` : '';
   refresh();
-  session.samples = samples ?? (await loading);
-  if (run === session.info) emit('samples');
-}
+  const arrived = (/** @type {import('./types.js').Sample[]} */ all) => {
+    if (run !== session.info) return;
+    session.samples = all;
+    emit('samples');
+  };
+  if (samples) arrived(samples);
+  else loading.then(arrived); // not waited for: another run may be asked for meanwhile
+});
 
 /**
  * @param {number} milliseconds
@@ -248,7 +255,7 @@ export function networkRange() {
 /** Load one more time whenever the picture or the run changes in the address. */
 export function start() {
   state.onChange((changed) => {
-    if (changed.has('run')) openRun();
+    if (changed.has('run') || changed.has('epoch')) openRun();
     else if (['image', 'centre', 'invert'].some((key) => changed.has(key))) refresh();
   });
 }

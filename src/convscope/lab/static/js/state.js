@@ -9,6 +9,7 @@
 export const DEFAULTS = Object.freeze({
   view: 'look',
   run: '',
+  epoch: '',
   image: '',
   ink: '',
   centre: '1',

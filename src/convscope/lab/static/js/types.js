@@ -9,7 +9,7 @@
  *   receptive: {size: number | number[], jump: number | number[], start: number | number[]} | null,
  *   formula: string, spec: Record<string, unknown> | null, about: string, source: string}} Layer
  *
- * @typedef {{id: string, name: string,
+ * @typedef {{id: string, name: string, epoch: number | null, epochs: number[],
  *   model: {name: string, arguments: Record<string, unknown>}, classes: string[],
  *   input: {channels: number, height: number, width: number}, layers: Layer[],
  *   preprocessing: {mean: number[], std: number[]},
