@@ -1,5 +1,6 @@
 """The images that a network finds most alike: the nearest in the space of its features."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from convscope.data.batches import as_tensor, to_input
+from convscope.data.preprocess import Preprocessing
+from convscope.data.stored import Images
 from convscope.errors import InputError, unknown_name
 from convscope.explain.tracing import layers, shared_copy, trace
 from convscope.text import printable
@@ -64,6 +68,27 @@ def features_of(
                 raise InputError(f"layer '{printable(layer)}' takes no part in the computation")
             rows.append(kept[-1])  # used more than once: the last time
     return np.concatenate(rows)
+
+
+def feature_blocks(
+    model: nn.Module,
+    images: Images,
+    rows: npt.NDArray[np.int64],
+    preprocessing: Preprocessing,
+    block: int = 256,
+) -> Iterator[FloatArray]:
+    """The features of some images of a data set, `block` of them at a time, in their order.
+
+    Args:
+        model: takes N × C × H × W; left as it was.
+        images: uint8, N × C × H × W, as a data set holds them; read only as they are needed.
+        rows: which of them.
+        preprocessing: how they become the network's input.
+        block: how many are in memory, and run through the network, together.
+    """
+    for first in range(0, len(rows), block):
+        batch = as_tensor(images[rows[first : first + block]])
+        yield features_of(model, to_input(batch, preprocessing), batch=block)
 
 
 def _last_weighted(model: nn.Module, image: Tensor) -> nn.Module:

@@ -16,7 +16,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from convscope.data.batches import as_tensor, to_input
 from convscope.data.catalog import CATALOG
 from convscope.data.dataset import Dataset
 from convscope.data.images import decode
@@ -24,7 +23,7 @@ from convscope.data.preprocess import Preprocessing, normalise, resize, window
 from convscope.documents import to_json_bytes
 from convscope.errors import InputError, unknown_name
 from convscope.explain.attribution import METHODS, attribute
-from convscope.explain.neighbours import features_of, nearest
+from convscope.explain.neighbours import feature_blocks, features_of, nearest
 from convscope.explain.receptive import field_of
 from convscope.explain.tracing import Step, trace
 from convscope.explain.unit import number
@@ -36,8 +35,6 @@ FILES = ("feature-maps.png", "attributions.png", "neighbours.png", "explanation.
 
 _TOP = 8
 """How many of the likeliest classes are shown."""
-_BLOCK = 256
-"""Training images that run through the network together."""
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -136,12 +133,7 @@ def _nearest(
         raise InputError(f"compared is {compared}; allowed: a whole number from 1")
     total = min(compared, len(training))
     chosen = np.linspace(0, len(training) - 1, total).round().astype(np.int64)
-    features = np.concatenate(
-        [
-            features_of(model, to_input(as_tensor(training.images[chosen[at : at + _BLOCK]]), p))
-            for at in range(0, total, _BLOCK)
-        ]
-    )
+    features = np.concatenate(list(feature_blocks(model, training.images, chosen, p)))
     places, distances = nearest(features, features_of(model, image[None])[0], count)
     indices = chosen[places]
     images = training.images[indices]

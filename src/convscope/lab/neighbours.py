@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
-from convscope.data.batches import to_input
 from convscope.data.dataset import Dataset
 from convscope.evaluation.inference import largest_batch
 from convscope.evaluation.robustness import affordable_images, stratified_indices
-from convscope.explain.neighbours import features_of, nearest
+from convscope.explain.neighbours import feature_blocks, features_of, nearest
 from convscope.lab.background import Progress
 from convscope.model_summary import anatomy
 from convscope.run import Run
@@ -53,15 +51,14 @@ def collect_features(
     chosen = stratified_indices(dataset.labels, limit)
     size = largest_batch(model, preprocessing)
     parts: list[npt.NDArray[np.float32]] = []
-    for start in range(0, len(chosen), size):
-        rows = chosen[start : start + size]
-        batch = to_input(torch.from_numpy(np.array(dataset.images[rows])), preprocessing)
-        parts.append(np.asarray(features_of(model, batch)))
-        if parts[0].shape[1] * (start + len(rows)) > MOST_VALUES:
-            chosen = chosen[: start + len(rows)]
+    done = 0
+    for part in feature_blocks(model, dataset.images, chosen, preprocessing, size):
+        parts.append(part)
+        done += len(part)
+        if part.shape[1] * done > MOST_VALUES:
             break
-        progress(start + len(rows), len(chosen))
-    values = np.concatenate(parts)
+        progress(done, len(chosen))
+    chosen, values = chosen[:done], np.concatenate(parts)
     return Features(split, chosen, dataset.labels[chosen], values)
 
 
