@@ -304,7 +304,7 @@ def test_a_full_disk_is_said_and_the_last_checkpoint_stays(
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", str(disk)],
+        ["mount", "-t", "tmpfs", "-o", "size=2400k", "tmpfs", str(disk)],
         capture_output=True,
         check=False,
     )

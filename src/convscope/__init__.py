@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convscope.data.dataset import Dataset as Dataset
     from convscope.data.dataset import Splits as Splits
     from convscope.environment import doctor as doctor
+    from convscope.lab.notebook import show as show
     from convscope.listing import list_datasets as list_datasets
     from convscope.listing import list_models as list_models
     from convscope.listing import list_recipes as list_recipes
@@ -54,6 +55,7 @@ _HOME = {
     "open_run": "run",
     "predict": "prediction",
     "resume": "pipeline",
+    "show": "lab.notebook",
     "train": "pipeline",
 }
 

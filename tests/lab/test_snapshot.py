@@ -14,6 +14,7 @@ from lab_browser import chromium, needs_chromium, number, watched
 from lab_runs import DIGITS, MNIST, make_run
 from PIL import Image
 
+import convscope
 from convscope.data.batches import to_input
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError
@@ -303,3 +304,45 @@ def test_what_the_page_cannot_compute_is_said(
     with pytest.raises(InputError, match=reason):
         write_snapshot(tmp_path / "run", tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_show_in_a_notebook(tmp_path: Path, browser: "Browser") -> None:
+    """A frame without an address of its own, as notebooks make it; the given picture first."""
+    run = make_run(tmp_path / "run", source="nowhere")
+    pixels = drawing(1)[:, :, 0]
+    frame = convscope.show(run, pixels)._repr_html_()
+    (tmp_path / "notebook.html").write_text(f"<!doctype html><body>{frame}</body>", "utf-8")
+    faults: list[str] = []
+    page = browser.new_page()
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto((tmp_path / "notebook.html").as_uri())
+    inside = page.frame_locator("iframe")
+    how = run.document.preprocessing
+    picture = prepare(pixels[:, :, None], how)
+    wanted = trace(load_model(run).eval(), to_input(torch.from_numpy(picture[None].copy()), how)[0])
+    inside.locator(".column[data-layer=output] .column-head").click()
+    inside.locator(".crumb.here", has_text="output").wait_for()
+    inside.locator("output.unit-value").wait_for()
+    heading = inside.locator(".unit-panel h3").inner_text()
+    unit = int(heading.rpartition(" ")[2])
+    value = number(inside.locator("output.unit-value"))
+    assert value == pytest.approx(float(wanted[-1].output.flatten()[unit]), abs=1e-4)
+    assert faults == []
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("image", "height", "reason"),
+    [
+        (np.zeros((5, 5)), 900, "the image is float64"),
+        (np.zeros((2, 5, 5, 1), np.uint8), 900, "H × W or H × W × 3"),
+        (np.zeros((5, 5), np.uint8), 10, "height is 10"),
+        ("/nonexistent.png", 900, "nonexistent"),
+    ],
+)
+def test_what_show_does_not_take(tmp_path: Path, image: Any, height: int, reason: str) -> None:
+    run = make_run(tmp_path / "run", source="nowhere")
+    with pytest.raises(InputError, match=reason):
+        convscope.show(run, image, height=height)

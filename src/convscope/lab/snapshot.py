@@ -21,6 +21,7 @@ from convscope.explain.tracing import Step
 from convscope.files import write_atomically
 from convscope.lab import images
 from convscope.lab.answers import Refusal, json_bytes
+from convscope.lab.images import Pixels
 from convscope.lab.operations import Weights, operation
 from convscope.lab.samples import choose, load_images
 from convscope.lab.service import Lab
@@ -49,17 +50,27 @@ def write_snapshot(run: Path | None, path: Path) -> int:
         InputError: no such run; a network that is too large, or has a layer that the page cannot
             compute.
     """
+    page = snapshot(run)
+    write_atomically(path, page)
+    return len(page)
+
+
+def snapshot(run: Path | None, image: Pixels | None = None) -> bytes:
+    """The page of a run as HTML, as `write_snapshot` writes it.
+
+    Args:
+        run: a run directory; None is the one that the lab would open.
+        image: uint8 C × H × W of the preprocessing's size, to be shown first.
+    """
     lab = Lab(run)
     current = lab.runs.current()
     if current is None:
         raise InputError("there is no run to take a snapshot of: train one, or name one")
     session = lab.session(current)
-    page = _html(_content(lab.describe(current), session))
-    write_atomically(path, page)
-    return len(page)
+    return _html(_content(lab.describe(current), session, image))
 
 
-def _content(info: dict[str, Any], session: Session) -> dict[str, Any]:
+def _content(info: dict[str, Any], session: Session, image: Pixels | None) -> dict[str, Any]:
     """What `offline/api.js` finds in the page."""
     steps, how = session.blank, session.run.document.preprocessing
     _check(info, how)
@@ -75,6 +86,8 @@ def _content(info: dict[str, Any], session: Session) -> dict[str, Any]:
         for index, step in enumerate(steps)
     ]
     samples = _samples(session)
+    if image is not None:
+        samples = [_picture("given", 0, image, "your picture", None), *samples]
     scale, shift = constants(how)
     return {
         "info": info | {"has_data": bool(samples), "epoch": None, "epochs": []},
@@ -132,11 +145,17 @@ def _samples(session: Session) -> list[dict[str, Any]]:
 
 
 def _sample(split: str, dataset: Dataset, index: int, classes: tuple[str, ...]) -> dict[str, Any]:
-    pixels, label = dataset.images[index], int(dataset.labels[index])
+    label = int(dataset.labels[index])
+    return _picture(split, index, dataset.images[index], classes[label], label)
+
+
+def _picture(
+    split: str, index: int, pixels: Pixels, name: str, label: int | None
+) -> dict[str, Any]:
     return {
         "split": split,
         "index": index,
-        "class": classes[label],
+        "class": name,
         "class_index": label,
         "pixels": _base64(pixels.tobytes()),
         "png": _base64(images.png(pixels)),

@@ -89,10 +89,15 @@ export function getNumber(key) {
 let timer;
 
 /** Put the state into the address; not at every movement of a pen, as browsers forbid that. */
-function write() {
+function write({ push = false } = {}) {
   clearTimeout(timer);
   timer = undefined;
-  history.replaceState(null, '', `#${format(current)}`);
+  try {
+    if (push) history.pushState(null, '', `#${format(current)}`);
+    else history.replaceState(null, '', `#${format(current)}`);
+  } catch {
+    /* a frame without an address of its own, as in a notebook, has nothing to remember it in */
+  }
 }
 
 /**
@@ -106,8 +111,8 @@ export function set(changes, { push = false } = {}) {
   if (!changed.size) return;
   if (push && timer) write();
   current = { ...current, ...changes };
-  if (push) history.pushState(null, '', `#${format(current)}`);
-  else timer ??= setTimeout(write, 200);
+  if (push) write({ push });
+  else timer ??= setTimeout(() => write(), 200);
   for (const listener of listeners) listener(changed);
 }
 

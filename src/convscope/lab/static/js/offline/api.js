@@ -8,7 +8,8 @@ import { normalise, prepare } from './picture.js';
 import { provenance } from './provenance.js';
 
 /**
- * @typedef {import('../types.js').Sample & {pixels: string, png: string}} StoredSample
+ * @typedef {Omit<import('../types.js').Sample, 'class_index'> & {class_index: number | null, pixels: string,
+ *   png: string}} StoredSample
  * @typedef {{info: import('../types.js').RunInfo,
  *   fields: Record<string, {rows: [number, number][], columns: [number, number][]} | null>,
  *   layers: import('./network.js').Layer[], weights: string,
