@@ -221,7 +221,7 @@ export class TrainingView {
         run &&
           button(
             'Look inside',
-            () => state.set({ run, view: 'look', layer: '', unit: '' }, { push: true }),
+            () => state.set({ run, epoch: '', view: 'look', layer: '', unit: '' }, { push: true }),
             { class: 'primary' },
           ),
       ),
