@@ -98,14 +98,16 @@ def alexnet_bn_fast() -> Recipe:
 
 
 def alexnet_cifar() -> Recipe:
-    """AlexNet's plan for 32 × 32 pixels, trained for accuracy in half an hour.
+    """AlexNet's plan for 32 × 32 pixels, trained for accuracy in less than an hour.
 
     What makes it good beside the plan: Muon for the weight matrices (K. Jordan et al. 2024), along
     one cycle; GELU in place of ReLU; fc6 and fc7 normalised, no dropout; label smoothing, whitening
-    filters and passed-on maps to begin with, narrow crops, alternating mirror images (K. Jordan
-    2024, arXiv:2404.00498).
+    filters and passed-on maps to begin with, crops, alternating mirror images (K. Jordan 2024,
+    arXiv:2404.00498); cutout. 2 % of the images are held out to watch it, the last weights kept.
 
-    FIGURES
+    convscope train alexnet-cifar --data CIFAR10-JPEG --seed 0: 89.67 % of the 10,000 test images of
+    CIFAR-10 (JPEG), single view (95 % interval 89.06 to 90.25 %, n = 1 seed), 54 min of training on
+    2 cores of an AMD EPYC (Zen 4) that other work shared, torch 2.13.0.
     """
     return Recipe(
         name="alexnet-cifar",

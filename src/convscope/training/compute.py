@@ -108,7 +108,7 @@ def choose_compute(recipe: Recipe, model: nn.Module, input_shape: tuple[int, int
     if len(ways) > 1:
         best = _fastest(ways, model, input_shape, recipe)
     chosen = best.model_copy(update={"fourier": _spectra(best, model, input_shape, recipe)})
-    _give_back_memory()
+    give_back_memory()
     return chosen
 
 
@@ -169,8 +169,11 @@ def keep_freed_memory() -> None:
     mallopt(trim_above, 2**31 - 1)
 
 
-def _give_back_memory() -> None:
-    """Return the memory that was freed so far to the system: other sizes are asked for next."""
+def give_back_memory() -> None:
+    """Return the memory that was freed so far to the system: other sizes are asked for next.
+
+    Called for what came before training: reading, decoding, trials of how to compute.
+    """
     trim = _c_function("malloc_trim")
     if trim is not None:
         trim(0)

@@ -17,6 +17,7 @@ from convscope.text import printable
 from convscope.training.compute import (
     MEMORY_FORMATS,
     Compute,
+    give_back_memory,
     keep_freed_memory,
     use_threads,
 )
@@ -71,6 +72,7 @@ def fit(
     _check_data(run, train)
     compute = compute_of(run, recipe)
     use_threads(compute.threads)
+    give_back_memory()
     keep_freed_memory()
     loop = _Loop(run, recipe, compute, train, validation)
     if resume and run.checkpoint.exists():
