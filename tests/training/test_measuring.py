@@ -29,6 +29,7 @@ def started(train: Dataset, path: Path, **changes: object) -> tuple[Run, Recipe]
     return start_run(path, recipe, train), recipe
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stay_away")
 def test_a_fresh_process_measures(few_digits: Dataset, tmp_path: Path) -> None:
     run, recipe = started(few_digits, tmp_path / "run", **AUTO)
@@ -64,6 +65,7 @@ def test_without_a_python_to_start_it_is_measured_here(
     assert compute_of(run, recipe) == HERE
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stay_away")
 def test_a_script_s_own_model_is_measured_here(
     few_digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -75,6 +77,7 @@ def test_a_script_s_own_model_is_measured_here(
     assert compute_of(run.with_changes(model=model), recipe) == HERE
 
 
+@pytest.mark.slow
 def test_a_device_that_is_not_there_is_said_in_words(few_digits: Dataset, tmp_path: Path) -> None:
     run, recipe = started(few_digits, tmp_path / "run", **AUTO, device="mps")
     with pytest.raises(InputError, match="device is mps, which this machine lacks"):
