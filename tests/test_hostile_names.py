@@ -90,7 +90,7 @@ def test_no_name_becomes_a_path(run: Run) -> None:
     assert len(files) > 10
     for name in files - top:
         folder, file = name.split("/")
-        assert folder in {"figures", "tables"}
+        assert folder in {"epochs", "figures", "tables"}
         assert file.replace("-", "").replace("_", "").split(".")[0].isalpha()
 
 
