@@ -107,9 +107,7 @@ def choose_compute(recipe: Recipe, model: nn.Module, input_shape: tuple[int, int
     best = ways[0].model_copy(update={"reason": "as the recipe says; nothing to measure"})
     if len(ways) > 1:
         best = _fastest(ways, model, input_shape, recipe)
-    chosen = best.model_copy(update={"fourier": _spectra(best, model, input_shape, recipe)})
-    give_back_memory()
-    return chosen
+    return best.model_copy(update={"fourier": _spectra(best, model, input_shape, recipe)})
 
 
 def _fastest(
