@@ -39,6 +39,9 @@ ALLOWED = {
     "evaluation": f"{BASE} files seeds data layers",
     "run": f"{FILES} weights data models",
     "explain": f"{FILES} shapes data layers models model_summary run",
+    "onnx_file": f"{FILES} data",
+    "predictors": f"{FILES} data evaluation run onnx_file",
+    "predictor": f"{BASE} run predictors",
     "prediction": f"{FILES} data evaluation run",
     "comparison": f"{FILES} evaluation run",
     "checking": f"{FILES} data",
@@ -196,7 +199,9 @@ def test_only_those_who_show_results_look_up_for_types() -> None:
     assert not up
 
 
-@pytest.mark.parametrize("start", ["explain.activations", "explain.filters", "prediction", "run"])
+@pytest.mark.parametrize(
+    "start", ["explain.activations", "explain.filters", "prediction", "predictor"]
+)
 def test_what_reads_a_run_never_reaches_training(start: str) -> None:
     assert not {part(module) for module in reached(start)} & {"training", "recipes", "pipeline"}
 
@@ -231,6 +236,7 @@ def test_data_without_torch() -> None:
         ("import convscope.shapes", {"torch", "numpy"}),
         ("import convscope.training.fit", {"matplotlib", "mlxtend"}),
         ("import convscope.prediction", {"matplotlib", "mlxtend"}),
+        ("import convscope.predictor", {"torch", "matplotlib", "typer", "rich", "onnxruntime"}),
     ],
 )
 def test_nothing_heavy_is_loaded_before_it_is_needed(code: str, banned: set[str]) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from convscope.pipeline import resume as resume
     from convscope.pipeline import train as train
     from convscope.prediction import predict as predict
+    from convscope.predictor import open_predictor as open_predictor
     from convscope.run import Run as Run
     from convscope.run import load_model as load_model
     from convscope.run import open_run as open_run
@@ -52,6 +53,7 @@ _HOME = {
     "list_recipes": "listing",
     "load": "data.catalog",
     "load_model": "run",
+    "open_predictor": "predictor",
     "open_run": "run",
     "predict": "prediction",
     "resume": "pipeline",
