@@ -55,8 +55,9 @@ ALLOWED = {
     "run_setup",
     "terminal": BASE,
     "printing": f"{BASE} documents comparison terminal events training",
-    "lab": f"{FILES} environment shapes weights layers model_summary data evaluation explain run "
-    "listing events reporting comparison pipeline",
+    "web": f"{BASE} documents",
+    "lab": f"{FILES} web environment shapes weights layers model_summary data evaluation explain "
+    "run listing events reporting comparison pipeline",
     "cli_options": "",
     "cli_cache": "cli_options data printing",
     "cli_explain": f"{BASE} explain run pipeline printing",

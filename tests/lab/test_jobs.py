@@ -16,10 +16,10 @@ from PIL import Image
 
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError
-from convscope.lab.answers import Refusal
 from convscope.lab.jobs import Job, Jobs, _event_of
 from convscope.lab.runs import Runs
 from convscope.run import load_model, open_run
+from convscope.web.answers import Refusal
 
 
 @pytest.fixture(scope="module")

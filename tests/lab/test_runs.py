@@ -9,8 +9,8 @@ from lab_runs import make_run
 from lab_server import is_inert, read_frame, serving
 
 from convscope.errors import InputError
-from convscope.lab.answers import Refusal
 from convscope.lab.runs import Runs
+from convscope.web.answers import Refusal
 from hostile_names import NAMES
 
 

@@ -10,10 +10,10 @@ from lab_runs import make_run
 from convscope.data.catalog import CATALOG, load
 from convscope.data.download import cache_directory
 from convscope.explain.tracing import trace
-from convscope.lab.answers import Refusal
 from convscope.lab.facts import describe_layers
 from convscope.lab.samples import at_hand, choose, has_data, load_images, read_sample_name
 from convscope.models.registry import build, list_models
+from convscope.web.answers import Refusal
 
 
 @pytest.fixture
