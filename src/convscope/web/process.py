@@ -71,15 +71,14 @@ class Process(uvicorn.Server):
         self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._closing.set()
         # What is cut off now is no error: keep uvicorn from saying so.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._closing.set()
         for server in self.servers:
             server.close()
+        self._closing.set()  # not before: who is told to come again must not be let in again
         end = time.monotonic() + self._linger
         while self.server_state.connections and time.monotonic() < end and not self.force_exit:
             await asyncio.sleep(LOOK_SECONDS)
