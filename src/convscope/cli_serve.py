@@ -36,8 +36,12 @@ def serve(
         typer.Option(metavar="NAME", help="Another name clients may use, such as a proxy's."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads of the network; by default one for each core.")
-    ] = None,
+        int,
+        typer.Option(
+            help="Threads of one batch. With 1 each core has a batch of its own: the most pictures "
+            "a second. More answer a single large picture sooner."
+        ),
+    ] = 1,
     batch: Annotated[int, typer.Option(help="Pictures in a batch, at most.")] = 64,
     queue: Annotated[
         int, typer.Option(help="Pictures on their way at once, at most; others get 503.")

@@ -1,10 +1,14 @@
 """From the bytes of pictures to probabilities: decoded by a pool, classified in batches.
 
-    classify → waiting → decoders → decoded → the network, a batch at a time → each caller
+    classify → waiting → decoders → decoded → networks, a batch at a time each → each caller
 
 The queues are bounded, so memory is: who comes when the first is full is sent away. A picture
 that comes alone is classified at once; one that others follow waits a few milliseconds for them,
 since a batch costs far less than its pictures one by one.
+
+Each core classifies a batch of its own with one thread, rather than all cores the same batch: the
+threads of one computation wait for each other at every layer, and on cores that also decode and
+speak HTTP that wait is long.
 """
 
 import asyncio
@@ -53,6 +57,7 @@ class Pipeline:
         most_waiting: pictures that may be on their way at once.
         gather_seconds: how long a picture waits for others.
         answer_seconds: how long a caller waits.
+        networks: batches that are computed at once.
         decoders: threads that decode.
     """
 
@@ -65,6 +70,7 @@ class Pipeline:
         most_waiting: int = MOST_WAITING,
         gather_seconds: float = GATHER_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
+        networks: int = 1,
         decoders: int | None = None,
     ) -> None:
         self.predictor, self.metrics = predictor, metrics
@@ -73,7 +79,7 @@ class Pipeline:
         self.batch = max(1, min(batch, predictor.largest_batch, fit))
         self.most_waiting = most_waiting
         self._gather, self._patience = gather_seconds, answer_seconds
-        self._on_their_way = 0  # changed by the event loop alone; the network's thread looks at it
+        self._on_their_way = 0  # changed by the event loop alone; the networks look at it
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._decoded: queue.Queue[_Job | None] = queue.Queue(2 * self.batch)
         metrics.queue_depth = lambda: self._on_their_way
@@ -82,8 +88,12 @@ class Pipeline:
             threading.Thread(target=self._decode_all, name=f"decoder {i}", daemon=True)
             for i in range(count)
         ]
-        self._network = threading.Thread(target=self._classify_all, name="network", daemon=True)
-        for thread in (*self._decoders, self._network):
+        self._gathering = threading.Lock()
+        self._networks = [
+            threading.Thread(target=self._classify_all, name=f"network {i}", daemon=True)
+            for i in range(networks)
+        ]
+        for thread in (*self._decoders, *self._networks):
             thread.start()
 
     async def classify(self, data: bytes) -> Row:
@@ -124,7 +134,8 @@ class Pipeline:
         for thread in self._decoders:
             thread.join()
         self._decoded.put(None)
-        self._network.join()
+        for thread in self._networks:
+            thread.join()
 
     # ── in threads ──────────────────────────────────────────────────────────────────────────
 
@@ -144,26 +155,33 @@ class Pipeline:
                 self._decoded.put(job)
 
     def _classify_all(self) -> None:
-        open_ = True
-        while open_ and (first := self._decoded.get()) is not None:
-            jobs, open_ = self._followers(first)
+        while True:
+            with self._gathering:  # else two networks would share out one batch
+                jobs = self._next_batch()
+            if jobs is None:
+                return
             jobs = [job for job in jobs if not job.answer.done()]
             if jobs:
                 self._classify(jobs)
 
-    def _followers(self, first: _Job) -> tuple[list[_Job], bool]:
-        """The batch that begins with `first`, and whether more may come after it."""
-        jobs = [first]
+    def _next_batch(self) -> list[_Job] | None:
+        """What is decoded and what follows soon; None at the end."""
+        first = self._decoded.get()
+        jobs = [first] if first is not None else []
         end = time.monotonic() + self._gather
-        while len(jobs) < min(self.batch, self._on_their_way):
+        while first is not None and len(jobs) < min(self.batch, self._on_their_way):
             try:
                 job = self._decoded.get(timeout=max(0.0, end - time.monotonic()))
             except queue.Empty:
                 break
             if job is None:
-                return jobs, False
+                self._decoded.put(None)
+                break
             jobs.append(job)
-        return jobs, True
+        if not jobs:
+            self._decoded.put(None)  # for the other networks
+            return None
+        return jobs
 
     def _classify(self, jobs: Sequence[_Job]) -> None:
         images = np.stack([job.pixels for job in jobs if job.pixels is not None])
