@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import uvicorn
-from lab_runs import make_run
 
 from convscope.lab.app import make_app
 from convscope.lab.endpoints import Server
 from convscope.web.guard import Access
 from convscope.web.place import find_place
 from convscope.web.protocol import TimedProtocol
+from made_runs import make_run
 
 
 @dataclass(frozen=True)

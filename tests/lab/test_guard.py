@@ -11,10 +11,10 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lab_runs import make_run
 from lab_server import Live, serve_digits, serving
 
 from convscope.web.guard import HEADERS, LOOPBACK, Access, Guard
+from made_runs import make_run
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 PATHS = ("/", "/api/runs", "/api/runs/digits/forward", "/static/index.html", "/nothing")
