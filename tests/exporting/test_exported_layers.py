@@ -1,21 +1,31 @@
 """Every layer by ONNX Runtime against torch."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx_graphs import both
 from torch import nn
 
 from convscope.errors import InputError
-from convscope.layers import RBF, Activation, Convolution, Norm, Pad, Pool, digit_codes
+from convscope.layers import (
+    RBF,
+    Activation,
+    Convolution,
+    Norm,
+    Pad,
+    Pool,
+    digit_codes,
+    normalization,
+    pooling,
+)
 from convscope.layers import activation as activations
-from convscope.layers import normalization, pooling
 from convscope.layers.convolution import LENET5_C3
 from convscope.layers.normalization import UnitNorm
-from onnx_graphs import both
 
 
 def close(*layers: nn.Module, channels: int = 3, height: int = 9, width: int = 11) -> None:
@@ -28,6 +38,7 @@ def test_activations(kind: str) -> None:
     close(Activation(kind).build(), Convolution(3, 1, 1))
 
 
+PADDINGS: list[Any] = ["same", "full", 1, (2, 0, 1, 1)]
 POOLS = [
     *(Pool(kind) for kind in pooling.KINDS),
     *(Pool(kind, kernel=3, stride=2) for kind in ("max", "min", "average", "l2", "blur", "mixed")),
@@ -35,7 +46,7 @@ POOLS = [
         Pool(kind, kernel=3, stride=2, padding=padding, ceil=ceil, dilation=dilation)
         for kind, padding, ceil, dilation in itertools.product(
             ("max", "min", "average", "lp", "stochastic", "subsampling"),
-            ("same", "full", 1, (2, 0, 1, 1)),
+            PADDINGS,
             (False, True),
             (1, 2),
         )

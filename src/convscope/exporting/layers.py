@@ -204,7 +204,11 @@ def _mixed(layer: MixedPool, b: Builder, x: Value, out: Shape) -> str:
     del out
     average = windows.means(b, x, layer.window, padding_counts=False)
     maximum = windows.maximum(b, x, layer.window)
-    more = b.add("Mul", b.add("Sub", maximum, average), b.constant(float(torch.as_tensor(layer.mix).detach())))
+    more = b.add(
+        "Mul",
+        b.add("Sub", maximum, average),
+        b.constant(float(torch.as_tensor(layer.mix).detach())),
+    )
     return b.add("Add", average, more)
 
 

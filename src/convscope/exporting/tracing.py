@@ -90,11 +90,11 @@ class _Recorder(TorchFunctionMode):
             register_module_forward_pre_hook(self._before),
             register_module_forward_hook(self._after),
         ]
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         for handle in self.handles:
             handle.remove()
 

@@ -36,7 +36,7 @@ def pad(b: Builder, x: Value, sides: Sides, *, mode: str = "constant", value: fl
     """`x` with a border; negative sides cut."""
     left, right, top, bottom = sides
     numbers = b.whole(0, 0, top, left, 0, 0, bottom, right)
-    extra = [b.constant(np.float32(value), "fill")] if mode == "constant" else []
+    extra = [b.constant(float(value), "fill")] if mode == "constant" else []
     return b.add("Pad", x.name, numbers, *extra, mode=mode)
 
 
@@ -90,7 +90,7 @@ def each_map(b: Builder, x: Value, window: Grid, weight: Array, *bias: str) -> s
     return b.add(
         "Conv",
         x.name,
-        b.constant(np.tile(weight, (1, 1, *kernel)), "weight"),
+        b.constant(np.tile(weight, (1, 1, *kernel)), "window"),
         *bias,
         kernel_shape=kernel,
         strides=(rows.stride, columns.stride),

@@ -74,10 +74,24 @@ def check_graph(graph: Graph, document: OnnxDocument) -> int:
         Damaged: the graph does not fit its document, or is not allowed.
     """
     _check_ports(graph, document)
+    known = values(graph)
+    for port in graph.outputs:
+        if port.name not in known or known[port.name].shape != port.shape:
+            raise Damaged(f"its output '{port.name}' is not what its operators give")
+    largest = max(math.prod(value.shape) for value in known.values() if value.per_image)
+    return max(1, min(MOST_IMAGES, BATCH_VALUES // largest))
+
+
+def values(graph: Graph) -> dict[str, Known]:
+    """Every value of a graph, with its size.
+
+    Raises:
+        Damaged: an operator is not allowed, or they become too large.
+    """
     known = {name: Known(array.shape, False, array) for name, array in graph.tensors.items()}
     for port in graph.inputs:
         _add(known, port.name, Known(port.shape, True))
-    largest = total = work = constants = 0
+    total = work = constants = 0
     for node in graph.nodes:
         if len(node.outputs) != 1:
             raise Damaged(f"the operator '{node.name or node.op}' has {len(node.outputs)} outputs")
@@ -85,22 +99,16 @@ def check_graph(graph: Graph, document: OnnxDocument) -> int:
         _add(known, node.outputs[0], Known(found.shape, found.per_image))
         size = math.prod(found.shape)
         work += found.work
-        if found.per_image:
-            largest, total = max(largest, size), total + size
-        else:
-            constants += size
-        if largest > LARGEST_VALUE or total > MOST_VALUES or work > MOST_WORK:
+        total, constants = total + size * found.per_image, constants + size * (not found.per_image)
+        if (found.per_image and size > LARGEST_VALUE) or total > MOST_VALUES or work > MOST_WORK:
             raise Damaged(
-                f"one image becomes {largest:,} numbers in a layer, {total:,} in all, with "
-                f"{work:,} multiply-adds; allowed: {LARGEST_VALUE:,}, {MOST_VALUES:,} and "
-                f"{MOST_WORK:,}"
+                f"one image becomes {size:,} numbers in '{node.name or node.op}', {total:,} so "
+                f"far, with {work:,} multiply-adds; allowed: {LARGEST_VALUE:,}, {MOST_VALUES:,} "
+                f"and {MOST_WORK:,}"
             )
     if constants > sum(array.size for array in graph.tensors.values()):
         raise Damaged("its constants become larger than they are in the file")
-    for port in graph.outputs:
-        if port.name not in known or known[port.name].shape != port.shape:
-            raise Damaged(f"its output '{port.name}' is not what its operators give")
-    return max(1, min(MOST_IMAGES, BATCH_VALUES // max(1, largest)))
+    return known
 
 
 def _check_ports(graph: Graph, document: OnnxDocument) -> None:

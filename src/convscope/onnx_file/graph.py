@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ MOST_NODES, MOST_TENSORS, MOST_DIMENSIONS, MOST_NUMBERS = 2000, 4000, 8, 64
 MOST_ATTRIBUTES, MOST_METADATA, LONGEST_NAME = 12, 50, 1000
 LARGEST_METADATA = 16 * 2**20
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 Attribute = int | float | str | tuple[int, ...]
 
 

@@ -288,12 +288,17 @@ def _quantise(node: Node, inputs: Sequence[Known]) -> Found:
     _only(node, "axis")
     value, *rest = inputs
     axis = node.attributes.get("axis", 1)
-    places = value.shape if not value.per_image else (0, *value.shape)
-    ok = isinstance(axis, int) and 0 <= axis < max(1, len(places))
     for known in rest:
-        one = known.array is not None and known.array.size == 1 and known.array.ndim == 0
-        each = ok and known.array is not None and known.shape == (places[int(axis)],)  # type: ignore[call-overload]
-        _need(one or (each and not value.per_image), node, "has wrong scales")
+        array = known.array
+        one = array is not None and array.ndim == 0
+        each = (
+            array is not None
+            and not value.per_image
+            and isinstance(axis, int)
+            and 0 <= axis < len(value.shape)
+            and array.shape == (value.shape[axis],)
+        )
+        _need(one or each, node, "has wrong scales")
     return Found(value.shape, math.prod(value.shape), value.per_image)
 
 
