@@ -53,6 +53,8 @@ ALLOWED = {
     "run_setup": f"{FILES} version environment data models run training",
     "pipeline": f"{FILES} environment data evaluation run training recipes events reporting "
     "run_setup",
+    "exporting": f"{FILES} shapes layers data evaluation run comparison onnx_file predictors",
+    "shipping": f"{FILES} version run comparison exporting pipeline reporting events",
     "terminal": BASE,
     "printing": f"{BASE} documents comparison terminal events training",
     "web": f"{BASE} documents",
@@ -62,10 +64,11 @@ ALLOWED = {
     "cli_options": "",
     "cli_cache": "cli_options data printing",
     "cli_explain": f"{BASE} explain run pipeline printing",
+    "cli_export": "cli_options printing shipping",
     "cli_lab": "errors text lab",
     "cli_serve": "errors serving",
-    "cli": f"{BASE} cli_options cli_cache cli_explain cli_lab cli_serve terminal printing "
-    "pipeline checking comparison environment listing model_summary prediction",
+    "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab cli_serve terminal "
+    "printing pipeline checking comparison environment listing model_summary prediction",
     "__main__": "cli",
     "__init__": "",
 }
@@ -203,7 +206,7 @@ def test_only_those_who_show_results_look_up_for_types() -> None:
 
 
 @pytest.mark.parametrize(
-    "start", ["explain.activations", "explain.filters", "prediction", "predictor"]
+    "start", ["explain.activations", "explain.filters", "prediction", "predictor", "exporting.onnx"]
 )
 def test_what_reads_a_run_never_reaches_training(start: str) -> None:
     assert not {part(module) for module in reached(start)} & {"training", "recipes", "pipeline"}

@@ -42,7 +42,7 @@ def brightest(tmp_path: Path) -> Path:
         outputs,
         [numpy_helper.from_array(sums, "sums")],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     document = OnnxDocument(
         convscope="test",
         created="2026-01-01T00:00:00+00:00",

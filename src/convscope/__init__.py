@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from convscope.run import load_model as load_model
     from convscope.run import open_run as open_run
     from convscope.serving.server import serve as serve
+    from convscope.shipping import export as export
     from convscope.training.fit import fit as fit
     from convscope.training.recipe import Recipe as Recipe
     from convscope.version import __version__ as __version__
@@ -48,6 +49,7 @@ _HOME = {
     "compare": "comparison",
     "doctor": "environment",
     "evaluate": "pipeline",
+    "export": "shipping",
     "fit": "training.fit",
     "list_datasets": "listing",
     "list_models": "listing",

@@ -33,6 +33,7 @@ class Accuracy(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     split: Text
     dataset: Text
+    images_sha256: Text = ""
     n: Annotated[int, Field(ge=1)]
     accuracy: Annotated[float, Field(ge=0, le=1)]
     interval: tuple[float, float]
@@ -45,6 +46,9 @@ class OnnxDocument(BaseModel):
         input: `pixels`: the graph takes uint8 pixels of the preprocessing's size, and does the
             rest of it; `input`: the graph takes what `preprocess.normalise` gives.
         precision: of its weights and products.
+        accuracy: of this file; of a float32 file that of the run it was made of.
+        float_accuracy: of the same network in float32, where this is int8.
+        p_value: McNemar's, of the difference between the two.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +65,8 @@ class OnnxDocument(BaseModel):
     data: dict[str, Any] = Field(default_factory=dict)
     recipe: dict[str, Any] = Field(default_factory=dict)
     accuracy: Accuracy | None = None
+    float_accuracy: Accuracy | None = None
+    p_value: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @model_validator(mode="after")
     def _names_are_short(self) -> "OnnxDocument":
