@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from live_server import Live, guesses, read_metrics, serving, wait_for
+from live_server import PNG, Live, guesses, read_metrics, serving, wait_for
 
 import convscope
 from convscope.data.preprocess import Preprocessing
@@ -103,6 +103,13 @@ def test_a_top_that_is_none(live: Live, top: str) -> None:
     assert answer.status_code == 400
     assert "allowed: 1 to 100000" in answer.json()["error"]
     assert answer.json()["error"].isprintable()
+
+
+@pytest.mark.parametrize("query", ["topp=1", "top=1&top=2", "=", "token=x", "Top=1", "top[]=1"])
+def test_a_misspelt_parameter_is_not_ignored(live: Live, query: str) -> None:
+    answer = live.client.post(f"/predict?{query}", content=files(1)[0], headers=PNG)
+    assert answer.status_code == 400
+    assert "allowed: top, once" in answer.json()["error"]
 
 
 def test_equal_probabilities_stand_in_the_order_of_the_classes() -> None:
