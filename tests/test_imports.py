@@ -42,7 +42,8 @@ ALLOWED = {
     "onnx_file": f"{FILES} data",
     "predictors": f"{FILES} data evaluation run onnx_file",
     "predictor": f"{BASE} run predictors",
-    "prediction": f"{FILES} data evaluation run",
+    "prediction": f"{FILES} data run predictor",
+    "prediction_output": f"{BASE} prediction",
     "comparison": f"{FILES} evaluation run",
     "checking": f"{FILES} data",
     "training": f"{FILES} seeds environment layers weights data evaluation run",
@@ -64,8 +65,9 @@ ALLOWED = {
     "cli_explain": f"{BASE} explain run pipeline printing",
     "cli_export": "cli_options printing shipping",
     "cli_lab": "errors text lab",
-    "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab terminal printing "
-    "pipeline checking comparison environment listing model_summary prediction",
+    "cli_predict": f"{BASE} prediction prediction_output terminal",
+    "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab cli_predict "
+    "terminal printing pipeline checking comparison environment listing model_summary",
     "__main__": "cli",
     "__init__": "",
 }
@@ -160,7 +162,7 @@ def test_the_walk_sees_the_imports() -> None:
     assert Import("run", "weights") in IMPORTS
     assert Import("layers.padding", "shapes") in IMPORTS
     assert Import("run_setup", "models") in IMPORTS
-    assert Import("cli", "prediction", later=True) in IMPORTS
+    assert Import("cli_predict", "prediction", later=True) in IMPORTS
     assert Import("terminal", "training.progress", types_only=True) in IMPORTS
 
 
@@ -238,7 +240,7 @@ def test_data_without_torch() -> None:
         ("import convscope.cli", {"torch", "numpy", "pydantic", "matplotlib", "PIL", "rich"}),
         ("import convscope.shapes", {"torch", "numpy"}),
         ("import convscope.training.fit", {"matplotlib", "mlxtend"}),
-        ("import convscope.prediction", {"matplotlib", "mlxtend"}),
+        ("import convscope.prediction", {"torch", "matplotlib", "mlxtend", "typer", "rich"}),
         ("import convscope.predictor", {"torch", "matplotlib", "typer", "rich", "onnxruntime"}),
     ],
 )
