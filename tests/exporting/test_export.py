@@ -174,7 +174,7 @@ def test_eight_bits_are_measured_beside_float32(digits: Splits, tmp_path: Path) 
     path = tmp_path / "small.onnx"
     before = sum(map(len, exporting.export_onnx(open_run(EXAMPLE), now="", version="").pieces))
     made = exporting.export_onnx(
-        open_run(EXAMPLE), now="", version="", training=digits.train, test=digits.test
+        open_run(EXAMPLE), now="", version="", load=lambda: (digits.train, digits.test)
     )
     path.write_bytes(b"".join(made.pieces))
     checked = check_file(path.read_bytes(), "small")
@@ -205,7 +205,7 @@ def test_eight_bits_are_measured_beside_float32(digits: Splits, tmp_path: Path) 
 def test_weights_have_seven_bits(digits: Splits) -> None:
     """The sum of two products then fits in 16 bits, on processors that add so."""
     made = exporting.export_onnx(
-        open_run(EXAMPLE), now="", version="", training=digits.train, test=digits.test
+        open_run(EXAMPLE), now="", version="", load=lambda: (digits.train, digits.test)
     )
     graph = check_file(b"".join(made.pieces), "x").graph
     weights = [
