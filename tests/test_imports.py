@@ -55,7 +55,7 @@ ALLOWED = {
     "pipeline": f"{FILES} environment data evaluation run training recipes events reporting "
     "run_setup",
     "exporting": f"{FILES} shapes layers data evaluation run comparison onnx_file predictors",
-    "shipping": f"{FILES} version run comparison exporting pipeline reporting events",
+    "shipping": f"{FILES} version data run comparison exporting pipeline reporting events",
     "terminal": BASE,
     "printing": f"{BASE} documents comparison terminal events training",
     "web": f"{BASE} documents",

@@ -66,8 +66,7 @@ def export_onnx(
     version: str,
     raw: bool = True,
     licence: str = "",
-    training: Dataset | None = None,
-    test: Dataset | None = None,
+    load: Callable[[], tuple[Dataset, Dataset]] | None = None,
     progress: Progress | None = None,
 ) -> OnnxExport:
     """The network of a run as an ONNX file, compared with torch.
@@ -78,8 +77,8 @@ def export_onnx(
         raw: whether the file takes uint8 pixels and does the preprocessing; else it takes what
             `preprocess.normalise` gives.
         licence: of the weights.
-        training: images to choose the ranges of int8 on; None is float32.
-        test: images, with the run's classes, on which int8 is measured beside float32.
+        load: for int8, gives training images, to choose ranges on, and test images, to measure
+            it on beside float32; both with the run's classes. None is float32.
         progress: called with a label, images done and all.
 
     Raises:
@@ -94,7 +93,8 @@ def export_onnx(
     batch = _check(graph, document)
     session = open_session(to_pieces(graph, {}, version=version), "the exported network")
     difference = compare(session, model, document.preprocessing, document.input, batch)
-    if training is not None and test is not None:
+    if load is not None:
+        training, test = load()
         graph = _in_eight_bits(graph, document, training, batch, progress)
         small = open_session(to_pieces(graph, {}, version=version), "the exported network")
         document = _measured(document, session, small, test, batch, progress)
