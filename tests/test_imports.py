@@ -57,15 +57,18 @@ ALLOWED = {
     "shipping": f"{FILES} version run comparison exporting pipeline reporting events",
     "terminal": BASE,
     "printing": f"{BASE} documents comparison terminal events training",
-    "lab": f"{FILES} environment shapes weights layers model_summary data evaluation explain run "
-    "listing events reporting comparison pipeline",
+    "web": f"{BASE} documents",
+    "lab": f"{FILES} web environment shapes weights layers model_summary data evaluation explain "
+    "run listing events reporting comparison pipeline",
+    "serving": f"{BASE} version environment data evaluation comparison run predictor web",
     "cli_options": "",
     "cli_cache": "cli_options data printing",
     "cli_explain": f"{BASE} explain run pipeline printing",
     "cli_export": "cli_options printing shipping",
     "cli_lab": "errors text lab",
-    "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab terminal printing "
-    "pipeline checking comparison environment listing model_summary prediction",
+    "cli_serve": "errors serving",
+    "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab cli_serve terminal "
+    "printing pipeline checking comparison environment listing model_summary prediction",
     "__main__": "cli",
     "__init__": "",
 }

@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lab_browser import chromium, needs_chromium, number, shown, trained_run, watched
-from lab_runs import DIGITS, MNIST, make_run
 from lab_server import Live, serving
 from torch import Tensor, nn
 
@@ -19,6 +18,7 @@ from convscope.data.batches import to_input
 from convscope.data.catalog import load
 from convscope.data.preprocess import Preprocessing
 from convscope.run import load_model, open_run
+from made_runs import DIGITS, MNIST, make_run
 
 if TYPE_CHECKING:
     from lab_browser import Watched
