@@ -5,6 +5,8 @@ SETUP := .venv/.ready
 # Two processes, each with whole files: half of the time is waiting for browsers and processes.
 PYTEST := $(BIN)/pytest -q --numprocesses 2 --dist loadfile
 
+KERNELS := src/convscope/kernels
+
 .PHONY: demo test check fast format clean
 
 demo: $(SETUP)           ## train LeNet-5 on the embedded digits and say where the report lies
@@ -27,10 +29,15 @@ format: $(SETUP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-$(SETUP): pyproject.toml constraints.txt
+$(SETUP): pyproject.toml constraints.txt hatch_build.py | $(KERNELS)/.compiled
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sample,lab,onnx,dev]"
 	touch $(SETUP)
+
+# Changed sources are compiled again; without a compiler, everything works without the kernels.
+$(KERNELS)/.compiled: $(wildcard $(KERNELS)/*.c $(KERNELS)/*.h) $(KERNELS)/build.py
+	-$(PYTHON) $(KERNELS)/build.py
+	touch $@
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
