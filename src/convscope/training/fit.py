@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from convscope.data.augment import augment, colour_axes, epoch_table
+from convscope.data.augment import EpochTable, augment, colour_axes, epoch_table
 from convscope.data.batches import as_tensor, batches, epoch_order, to_input
 from convscope.data.dataset import Dataset
 from convscope.data.preprocess import Preprocessing
@@ -21,10 +21,12 @@ from convscope.training.compute import (
     keep_freed_memory,
     use_threads,
 )
+from convscope.training.curvature import curvature_diagonal
 from convscope.training.initial import set_initial
 from convscope.training.inputs import check_input, grow_from
 from convscope.training.losses import build_loss
 from convscope.training.measuring import compute_of
+from convscope.training.optimizers import SDLM
 from convscope.training.progress import Progress
 from convscope.training.recipe import Recipe, recipe_from_json
 from convscope.training.schedule import learning_rate
@@ -160,23 +162,44 @@ class _Loop:
         recipe, counters = self.recipe, self.state.counters
         order = epoch_order(len(self.labels), recipe.seed, counters.epoch)
         table = epoch_table(recipe.augmentation, len(self.labels), recipe.seed, counters.epoch)
+        if counters.step == 0 and isinstance(self.state.optimizer, SDLM):
+            self._measure_curvature(self.state.optimizer, table)
         order = order[: steps * recipe.batch_size]
         rest = batches(self.images, self.labels, order, recipe.batch_size, start=counters.step)
         for chosen, images, labels in rest:
-            images = augment(
-                images,
-                table,
-                chosen,
-                recipe.augmentation,
-                self.preprocessing.fill,
-                window=self.preprocessing.crop,
-                axes=self.axes,
-            )
-            done = counters.epoch * self.steps + counters.step
-            small = done < round(recipe.growth.share * self.total)
-            inputs = to_input(images, self.smaller if small else self.preprocessing)
-            self._step(inputs.to(**self.place, non_blocking=True), labels)
+            self._step(self._inputs(images, table, chosen), labels)
             yield
+
+    def _inputs(
+        self, images: torch.Tensor, table: EpochTable, chosen: torch.Tensor
+    ) -> torch.Tensor:
+        """What the network sees of `images`, the `chosen` of the data set, in the current epoch."""
+        recipe, counters = self.recipe, self.state.counters
+        images = augment(
+            images,
+            table,
+            chosen,
+            recipe.augmentation,
+            self.preprocessing.fill,
+            window=self.preprocessing.crop,
+            axes=self.axes,
+        )
+        done = counters.epoch * self.steps + counters.step
+        small = done < round(recipe.growth.share * self.total)
+        inputs = to_input(images, self.smaller if small else self.preprocessing)
+        return inputs.to(**self.place, non_blocking=True)
+
+    def _measure_curvature(self, optimizer: SDLM, table: EpochTable) -> None:
+        """Give the optimizer the curvature at the weights as they are now, for the coming pass."""
+        recipe = self.recipe
+        seed = derive_seed(recipe.seed, "curvature", self.state.counters.epoch)
+        chosen = epoch_order(len(self.labels), seed, 0)[: recipe.optimizer.curvature_images]
+        ((_, images, labels),) = batches(self.images, self.labels, chosen, len(chosen))
+        inputs = self._inputs(images, table, chosen)
+        diagonal = curvature_diagonal(
+            recipe.optimizer.curvature, self.state.model, inputs, labels, self.loss
+        )
+        optimizer.set_curvature(diagonal.values())
 
     def _step(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
         recipe, counters, optimizer = self.recipe, self.state.counters, self.state.optimizer
