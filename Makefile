@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.ready
 
+KERNELS := src/convscope/kernels
+
 .PHONY: demo test check fast format clean
 
 demo: $(SETUP)           ## train LeNet-5 on the embedded digits and say where the report lies
@@ -25,10 +27,15 @@ format: $(SETUP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-$(SETUP): pyproject.toml constraints.txt
+$(SETUP): pyproject.toml constraints.txt hatch_build.py | $(KERNELS)/.compiled
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sample,lab,dev]"
 	touch $(SETUP)
+
+# Changed sources are compiled again; without a compiler, everything works without the kernels.
+$(KERNELS)/.compiled: $(wildcard $(KERNELS)/*.c $(KERNELS)/*.h) $(KERNELS)/build.py
+	-$(PYTHON) $(KERNELS)/build.py
+	touch $@
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
