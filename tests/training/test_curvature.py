@@ -13,6 +13,7 @@ from convscope.errors import InputError
 from convscope.layers.activation import Activation
 from convscope.layers.convolution import Convolution
 from convscope.layers.pooling import Pool
+from convscope.layers.pools import Subsampling
 from convscope.layers.rbf import RBF, map_loss, mean_penalty_loss
 from convscope.training.curvature import backpropagated_diagonal, exact_diagonal
 from convscope.training.optimizers import SDLM
@@ -136,6 +137,7 @@ def test_backpropagated_is_the_recursion_of_the_paper(pool: str) -> None:
     network, inputs = Small(RBF(CODES), pool=pool), pictures(2)
     found = backpropagated_diagonal(network, inputs, LABELS[:2], mean_penalty_loss)
     conv, squash, sub, tanh, _, line, _ = network
+    assert isinstance(line, nn.Linear)
     expected = {name: torch.zeros_like(value) for name, value in found.items()}
     with torch.no_grad():
         for image in inputs:
@@ -158,7 +160,9 @@ def test_backpropagated_is_the_recursion_of_the_paper(pool: str) -> None:
                             expected["2.bias"][m] += h2
                         for at in window:
                             u = {
-                                "subsampling": sub.weight[m] if pool == "subsampling" else 0.0,
+                                "subsampling": sub.weight[m]
+                                if isinstance(sub, Subsampling)
+                                else 0.0,
                                 "max": float(at == best),
                                 "average": 0.25,
                             }[pool]
@@ -226,7 +230,7 @@ def test_on_a_quadratic_it_takes_the_known_step() -> None:
         w = nn.Parameter(start.clone())
         optimizer = SDLM([w], lr=lr, mu=mu)
         optimizer.set_curvature([a])
-        (a * (w - c) ** 2 / 2).sum().backward()
+        (a * (w - c) ** 2 / 2).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         expected = [
             start[k].item() - lr * a[k].item() * (start[k] - c[k]).item() / (mu + a[k].item())

@@ -5,11 +5,11 @@ is G = JᵀHJ, with J = ∂f/∂w and H = ∂²ℓ/∂f², averaged over images.
 and says how large a step along one weight may be. Two ways to it:
 
 - `exact_diagonal`: all of it, for any network, at the cost of a backward pass for each output.
-- `backpropagated_diagonal`: as LeCun, Bottou, Bengio & Haffner 1998, App. C: one backward pass, with
-  squares in the place of weights, states and slopes. Two approximations make it cheap: the second
-  derivatives between different units of a layer are left out, and so are those between the places
-  at which a shared weight is used. Where a layer has a single unit between a weight and the
-  output, and no weight is shared, both ways agree.
+- `backpropagated_diagonal`: as in LeCun, Bottou, Bengio & Haffner 1998, App. C: one backward pass,
+  with squares in the place of weights, states and slopes. Two approximations make it cheap: the
+  second derivatives between different units of a layer are left out, and so are those between the
+  places at which a shared weight is used. For LeNet-5 with Eq. 8 F6 and C5 lose nothing by them:
+  nothing there is shared, and at F6 H is diagonal.
 
 The output of an RBF layer is no place to cut: it is quadratic, and Eq. 8 of that paper is linear
 in it. There f ends before the RBF, at F6, and ℓ includes it: Eq. 8 then has H = 2·I, and Eq. 9 is
@@ -73,7 +73,8 @@ def exact_diagonal(model: nn.Module, inputs: Tensor, labels: Tensor, loss: Loss)
             return (features * direction).sum()
 
         gradients = vmap(grad(along), in_dims=(None, 0, 0))
-        for some, named in zip(inputs.split(_AT_A_TIME), labels.split(_AT_A_TIME), strict=True):
+        parts = torch.split(inputs, _AT_A_TIME), torch.split(labels, _AT_A_TIME)
+        for some, named in zip(*parts, strict=True):
             features = cut.features(weights, some).detach()
             values, vectors = torch.linalg.eigh(cut.hessians(loss, features, named))
             scaled = vectors * values.clamp(min=0).sqrt()[:, None, :]

@@ -31,6 +31,7 @@ from convscope.training.progress import Progress
 from convscope.training.recipe import Recipe, recipe_from_json
 from convscope.training.schedule import learning_rate
 from convscope.training.signals import StopRequest
+from convscope.training.single_images import IMAGES_A_CALL, SingleImages, single_images
 from convscope.training.spectra import use_fourier
 from convscope.training.state import TrainingState
 from convscope.training.validation import rank, validate
@@ -140,6 +141,7 @@ class _Loop:
         if recipe.growth.size:
             check_input(model, self.smaller)
         self.state = TrainingState(model, recipe, compute)
+        self.single = single_images(recipe, compute, model, self.state.optimizer)
         self.started = time.monotonic()
         self.shown = 0.0
         self.images_done = 0
@@ -164,17 +166,21 @@ class _Loop:
         table = epoch_table(recipe.augmentation, len(self.labels), recipe.seed, counters.epoch)
         if counters.step == 0 and isinstance(self.state.optimizer, SDLM):
             self._measure_curvature(self.state.optimizer, table)
-        order = order[: steps * recipe.batch_size]
-        rest = batches(self.images, self.labels, order, recipe.batch_size, start=counters.step)
-        for chosen, images, labels in rest:
-            self._step(self._inputs(images, table, chosen), labels)
+        order = order[counters.step * recipe.batch_size : steps * recipe.batch_size]
+        at_once = IMAGES_A_CALL if self.single else recipe.batch_size
+        for chosen, images, labels in batches(self.images, self.labels, order, at_once):
+            inputs = self._inputs(images, table, chosen)
+            if self.single:
+                self._single_steps(self.single, inputs, labels)
+            else:
+                self._step(inputs, labels)
             yield
 
     def _inputs(
         self, images: torch.Tensor, table: EpochTable, chosen: torch.Tensor
     ) -> torch.Tensor:
         """What the network sees of `images`, the `chosen` of the data set, in the current epoch."""
-        recipe, counters = self.recipe, self.state.counters
+        recipe = self.recipe
         images = augment(
             images,
             table,
@@ -184,8 +190,7 @@ class _Loop:
             window=self.preprocessing.crop,
             axes=self.axes,
         )
-        done = counters.epoch * self.steps + counters.step
-        small = done < round(recipe.growth.share * self.total)
+        small = self._done() < round(recipe.growth.share * self.total)
         inputs = to_input(images, self.smaller if small else self.preprocessing)
         return inputs.to(**self.place, non_blocking=True)
 
@@ -202,30 +207,56 @@ class _Loop:
         optimizer.set_curvature(diagonal.values())
 
     def _step(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
-        recipe, counters, optimizer = self.recipe, self.state.counters, self.state.optimizer
-        done = counters.epoch * self.steps + counters.step
+        done = self._done()
         # Dropout and stochastic pooling draw from torch's generator: the same draws for the
         # same step, whether or not the run was interrupted before it.
-        torch.default_generator.manual_seed(derive_seed(recipe.seed, "step", done))
-        lr = learning_rate(recipe.schedule, recipe.optimizer.lr, done, self.total, self.steps)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        torch.default_generator.manual_seed(derive_seed(self.recipe.seed, "step", done))
+        self._set_rate(self._rate(done))
         labels = labels.to(inputs.device, non_blocking=True)
         with self.compute.autocast():
             scores = self.state.network(inputs)
         loss = self.loss(scores.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         value = loss.item()
-        counters.recent = [*counters.recent[-WINDOW + 1 :], value]
-        check_loss(counters.recent, done + 1, self.chance, recipe)
+        self._watch(value)
         self.state.update()
         if self.state.average:
             self.state.average.update(self.state.model, done)
+        self._count(value, len(labels), int((scores.detach().argmax(1) == labels).sum()))
+
+    def _single_steps(
+        self, single: SingleImages, inputs: torch.Tensor, labels: torch.Tensor
+    ) -> None:
+        """A step for each image; what `_step` would do with batches of one."""
+        done = self._done()
+        rates = [self._rate(step) for step in range(done, done + len(labels))]
+        self._set_rate(rates[-1])
+        for value, right in zip(*single.take(inputs, labels, rates), strict=True):
+            self._watch(value)
+            self._count(value, 1, right)
+
+    def _done(self) -> int:
+        return self.state.counters.epoch * self.steps + self.state.counters.step
+
+    def _rate(self, step: int) -> float:
+        choice = self.recipe.optimizer.lr
+        return learning_rate(self.recipe.schedule, choice, step, self.total, self.steps)
+
+    def _set_rate(self, lr: float) -> None:
+        for group in self.state.optimizer.param_groups:
+            group["lr"] = lr
+
+    def _watch(self, loss: float) -> None:
+        recent = self.state.counters.recent = [*self.state.counters.recent[-WINDOW + 1 :], loss]
+        check_loss(recent, self._done() + 1, self.chance, self.recipe)
+
+    def _count(self, loss: float, images: int, right: int) -> None:
+        counters = self.state.counters
         counters.step += 1
-        counters.seen += len(labels)
-        counters.loss_sum += value * len(labels)
-        counters.correct += int((scores.detach().argmax(1) == labels).sum())
-        self.images_done += len(labels)
+        counters.seen += images
+        counters.loss_sum += loss * images
+        counters.correct += right
+        self.images_done += images
 
     def _finish_epoch(self) -> Progress:
         recipe, counters = self.recipe, self.state.counters
@@ -279,7 +310,7 @@ class _Loop:
     def _progress(self, finished: dict[str, Any] | None = None) -> Progress:
         counters = self.state.counters
         speed = self.images_done / max(time.monotonic() - self.started, 1e-9)
-        done = counters.epoch * self.steps + counters.step
+        done = self._done()
         left = (self.total - done) * self.recipe.batch_size
         return Progress(
             epoch=counters.epoch + 1,
