@@ -1,205 +1,220 @@
 /* LeNet-5 of 1998, one image a step: forward, backward, and the update of SDLM, whole.
-
-The network of LeCun, Bottou, Bengio & Haffner 1998 has fixed sizes, so every loop here has. A step
-is w -= lr * rate * gradient with a rate of each weight's own; rates are 1 / (mu + curvature).
-
-Layout. One vector holds 16 floats (one AVX-512 register, two of AVX2, four of NEON).
-
-    input   32 rows x 32                          columns in lanes
-    C1, S2  maps x rows x columns, 28 of 32 / 14 of 16 lanes used
-    C3, S4  positions x 16 maps                   the 16 maps are the 16 lanes
-    C5      120 units, 8 vectors (8 lanes idle)   weights: 400 inputs x 128
-    F6      84 units, 6 vectors (12 lanes idle)   weights: 120 inputs x 96
-
-C3's 60 links are kept as 6 x 25 vectors of 16, with zeros where Table I has no link: with the maps
-in the lanes that costs as many instructions as 60 rows of ten columns would. Idle lanes and absent
-links have rate 0, so they stay 0.
-
-Arithmetic of a step, in multiply-adds of whole vectors:
-
-                 forward        to the weights   to the inputs
-    C1           8,400          8,400            -                 28 rows x 2 x 25 x 6
-    C3          15,000         15,000            15,000            100 x 25 x 6; 60 x 25 x 10
-    C5           3,200          3,200            3,200             400 x 8
-    F6             720            720            720               120 x 6
-    in all      27,320         27,320            18,920            = 73,560, 2.35 million flops
-
-and 538 vectors of tanh. C5's weights and rates, 205 kB each, come from the second-level cache: they
-are read once forward, and read and written once backward, where gradient and update are one pass.
-*/
+ *
+ * The network of LeCun, Bottou, Bengio & Haffner 1998 has fixed sizes, so every loop here has. A
+ * step is w -= lr x rate x gradient, with a rate of each weight's own, 1 / (mu + curvature).
+ *
+ * One image fills no vector (lanes.h) by itself, so here the lanes are what a layer has many of:
+ *
+ *     input   32 rows x 32                          columns are the lanes
+ *     C1, S2  maps x rows x columns                 columns; 28 of 32, 14 of 16 are used
+ *     C3, S4  places x 16 maps                      maps: the 16 of them are 1, 2 or 4 vectors
+ *     C5      128 places for 120 units              units; weights: 400 inputs x 128
+ *     F6      96 places for 84 units                units; weights: 120 inputs x 96
+ *
+ * C3's 60 links are kept as 6 x 25 x 16 weights, with zeros where Table I has no link: with maps as
+ * lanes that takes as many operations as 60 x 25 rows of 10 columns would. Unused places and absent
+ * links have rate 0, so they stay 0.
+ *
+ * Arithmetic of a step, in multiply-adds of 16 lanes:
+ *
+ *                  forward    to the weights    to the inputs
+ *     C1             8,400             8,400                -    28 rows x 2 x 25 x 6 maps
+ *     C3            15,000            15,000           15,000    100 places x 25 x 6; 60 x 25 x 10
+ *     C5             3,200             3,200            3,200    400 x 8
+ *     F6               720               720              720    120 x 6
+ *     in all        27,320            27,320           18,920    = 73,560 or 2.35 million flops
+ *
+ * and 540 times 16 tanh. C5's weights and rates, 205 kB each, are in the second-level cache: the
+ * weights are read once forward, and both once backward, where the gradient to the inputs and the
+ * update are one pass.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lanes.h"
 
-typedef float V __attribute__((vector_size(64), aligned(64)));
-typedef float VU __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int32_t VI __attribute__((vector_size(64)));
-
 #define UNROLL _Pragma("GCC unroll 32")
-#ifdef __clang__
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (VI){__VA_ARGS__})
-#endif
 
-enum { SIDE = 32, C1_MAPS = 6, C1_SIDE = 28, S2_SIDE = 14, C3_MAPS = 16, C3_SIDE = 10, S4_SIDE = 5 };
-enum { TAPS = 25, C5_IN = 400, C5_OUT = 120, C5_V = 8, F6_OUT = 84, F6_V = 6, MOST_CLASSES = 10 };
-enum { BORDER = 4, PADDED = 32 };
+enum { SIDE = 32, C1_MAPS = 6, C1_SIDE = 28, S2_SIDE = 14, C3_MAPS = 16, C3_SIDE = 10 };
+enum { S4_SIDE = 5, TAPS = 25, C5_IN = 400, C5_OUT = 120, F6_OUT = 84, MOST_CLASSES = 10 };
+enum { C5_ROOM = 128, F6_ROOM = 96, C5_BLOCK = 8, F6_BLOCK = 6 }; /* blocks: of vectors */
+enum { C3_PLACES = C3_SIDE * C3_SIDE, S4_PLACES = S4_SIDE * S4_SIDE, BORDER = 4, PADDED = 32 };
+enum { TOGETHER = LANES == 16 ? 1 : 2, ROWS = LANES == 16 ? 5 : 1 }; /* as registers allow */
 
 static const float AMPLITUDE = 1.7159f, SLOPE = 2.0f / 3.0f;
 
-/* Weights, or their rates. */
-typedef struct {
-    V c3[C1_MAPS][TAPS], c3_bias;
-    V s4, s4_bias;
-    V c5[C5_IN][C5_V], c5_bias[C5_V];
-    V f6[C5_OUT][F6_V], f6_bias[F6_V];
+typedef struct { /* the weights, or their rates */
     float c1[C1_MAPS][TAPS], c1_bias[C1_MAPS];
     float s2[C1_MAPS], s2_bias[C1_MAPS];
+    float c3[C1_MAPS][TAPS][C3_MAPS], c3_bias[C3_MAPS];
+    float s4[C3_MAPS], s4_bias[C3_MAPS];
+    float c5[C5_IN][C5_ROOM], c5_bias[C5_ROOM];
+    float f6[C5_OUT][F6_ROOM], f6_bias[F6_ROOM];
 } Weights;
 
-/* What the forward pass leaves for the backward pass. Sums are those of S2's and S4's windows. */
-typedef struct {
-    float input[SIDE * SIDE + 16] __attribute__((aligned(64)));
-    V c1[C1_MAPS][C1_SIDE][2];
-    V s2_sum[C1_MAPS][S2_SIDE], s2[C1_MAPS][S2_SIDE];
-    V c3[C3_SIDE * C3_SIDE];
-    V s4_sum[S4_SIDE * S4_SIDE], s4[S4_SIDE * S4_SIDE];
-    V c5[C5_V], f6[F6_V];
-    V codes[MOST_CLASSES][F6_V];
+typedef struct { /* the states of the units; sums are those of the windows of S2 and S4 */
+    float input[SIDE * SIDE + 16]; /* a vector may read beyond the last row */
+    float c1[C1_MAPS][C1_SIDE][32];
+    float s2_sum[C1_MAPS][S2_SIDE][16], s2[C1_MAPS][S2_SIDE][16];
+    float c3[C3_PLACES][C3_MAPS];
+    float s4_sum[S4_PLACES][C3_MAPS], s4[S4_PLACES][C3_MAPS];
+    float c5[C5_ROOM], f6[F6_ROOM];
 } State;
 
-INLINE V spread(float x) { return x - (V){0}; }
-INLINE V read(const float *p) { return *(const VU *)p; }
+typedef struct { /* derivatives of the loss by the weighted sums, or by states where it says so */
+    float c1[C1_MAPS][C1_SIDE][32];
+    float s2_state[C1_MAPS][S2_SIDE][16];
+    float c3[C3_PLACES][C3_MAPS], c3_padded[C3_MAPS][C3_SIDE][PADDED];
+    float s4_state[S4_PLACES][C3_MAPS];
+    float c5_state[C5_ROOM], c5[C5_ROOM], f6[F6_ROOM];
+} Deltas;
 
-INLINE V pick(VI where, V a, V b) { return (V)(((VI)a & where) | ((VI)b & ~where)); }
+typedef struct {
+    Weights weights, rates;
+    State state;
+    Deltas delta;
+    float codes[MOST_CLASSES][F6_ROOM];
+} Net;
 
-INLINE float total(V v) {
-    v += SHUFFLE(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-    v += SHUFFLE(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
-    v += SHUFFLE(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-    return v[0] + v[1];
+/* The sum of all lanes, by halves: a step takes 680 of them. */
+INLINE float total(floats values) {
+#ifdef __clang__
+    return sum_of_lanes(values);
+#else
+    ints lanes;
+    for (int lane = 0; lane < LANES; lane++) lanes[lane] = lane;
+    UNROLL for (int half = LANES / 2; half; half /= 2)
+        values += __builtin_shuffle(values, lanes ^ half);
+    return values[0];
+#endif
 }
 
 /* 1.7159 tanh(2a/3) = 1.7159 (1 - 2 / (1 + e^(4a/3))); e^z = 2^n e^r with |r| <= ln 2 / 2. */
-INLINE V squash(V a) {
-    const float limit = 20.0f;
-    V z = a * (2 * SLOPE);
-    z = pick(z > limit, spread(limit), z);
-    z = pick(z < -limit, spread(-limit), z);
-    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
-    V shifted = z * 1.44269504f + magic;
-    V n = shifted - magic;
-    V r = z - n * 0.693359375f + n * 2.12194440e-4f;
-    V p = r * (1.0f / 5040) + 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    VI power = ((VI)shifted - 0x4B400000) << 23;
-    V e = (V)((VI)p + power);
+INLINE floats squash(floats a) {
+    floats z = a * (2 * SLOPE), limit = splat(20);
+    z = choose(z > limit, limit, z);
+    z = choose(z < -limit, -limit, z);
+    const float rounding = 12582912; /* 1.5 x 2^23: what is added to it becomes a whole number */
+    floats shifted = z * 1.44269504f + rounding, n = shifted - rounding;
+    floats r = z - n * 0.693359375f + n * 2.12194440e-4f; /* ln 2 in two parts */
+    floats power = r * (1.0f / 5040) + 1.0f / 720;
+    power = power * r + 1.0f / 120;
+    power = power * r + 1.0f / 24;
+    power = power * r + 1.0f / 6;
+    power = power * r + 0.5f;
+    power = power * r + 1;
+    power = power * r + 1;
+    ints exponent = ((ints)shifted - 0x4B400000) << 23;
+    floats e = (floats)((ints)power + exponent);
     return AMPLITUDE - 2 * AMPLITUDE / (1 + e);
 }
 
 /* The slope of squash where it gave x. */
-INLINE V slope(V x) { return (AMPLITUDE - x) * (AMPLITUDE + x) * (SLOPE / AMPLITUDE); }
+INLINE floats slope(floats x) {
+    return (AMPLITUDE - x) * (AMPLITUDE + x) * (SLOPE / AMPLITUDE);
+}
 
-/* ------------------------------------------------------------------------------- forward */
+/* to -= lr x gradient x rate */
+INLINE void move(float *to, const float *rate, floats gradient, float lr) {
+    store(to, load(to) - lr * gradient * load(rate));
+}
+
+/* ---------------------------------------------------------------------------- forward */
 
 static void forward_c1(const Weights *w, State *s) {
-    for (int y = 0; y < C1_SIDE; y++) {
-        V sum[C1_MAPS][2];
-        UNROLL for (int m = 0; m < C1_MAPS; m++) sum[m][0] = sum[m][1] = spread(w->c1_bias[m]);
-        for (int ky = 0; ky < 5; ky++) {
-            const float *row = s->input + (y + ky) * SIDE;
-            UNROLL for (int kx = 0; kx < 5; kx++) {
-                V left = read(row + kx), right = read(row + kx + 16);
-                UNROLL for (int m = 0; m < C1_MAPS; m++) {
-                    V tap = spread(w->c1[m][ky * 5 + kx]);
-                    sum[m][0] += tap * left;
-                    sum[m][1] += tap * right;
+    for (int y = 0; y < C1_SIDE; y++)
+        for (int x = 0; x < 32; x += 2 * LANES) {
+            floats sum[C1_MAPS][2];
+            UNROLL for (int m = 0; m < C1_MAPS; m++) sum[m][0] = sum[m][1] = splat(w->c1_bias[m]);
+            for (int ky = 0; ky < 5; ky++) {
+                const float *row = s->input + (y + ky) * SIDE + x;
+                UNROLL for (int kx = 0; kx < 5; kx++) {
+                    floats left = load(row + kx), right = load(row + kx + LANES);
+                    UNROLL for (int m = 0; m < C1_MAPS; m++) {
+                        floats tap = splat(w->c1[m][ky * 5 + kx]);
+                        sum[m][0] += tap * left;
+                        sum[m][1] += tap * right;
+                    }
                 }
             }
+            UNROLL for (int m = 0; m < C1_MAPS; m++) {
+                store(&s->c1[m][y][x], squash(sum[m][0]));
+                store(&s->c1[m][y][x + LANES], squash(sum[m][1]));
+            }
         }
-        UNROLL for (int m = 0; m < C1_MAPS; m++) {
-            s->c1[m][y][0] = squash(sum[m][0]);
-            s->c1[m][y][1] = squash(sum[m][1]);
-        }
-    }
 }
 
 static void forward_s2(const Weights *w, State *s) {
     for (int m = 0; m < C1_MAPS; m++)
         for (int y = 0; y < S2_SIDE; y++) {
-            V left = s->c1[m][2 * y][0] + s->c1[m][2 * y + 1][0];
-            V right = s->c1[m][2 * y][1] + s->c1[m][2 * y + 1][1];
-            V even = SHUFFLE(left, right, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20,
-                                             22, 24, 26, 28, 30);
-            V odd = SHUFFLE(left, right, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23,
-                                            25, 27, 29, 31);
-            V sum = even + odd;
-            s->s2_sum[m][y] = sum;
-            s->s2[m][y] = squash(sum * w->s2[m] + w->s2_bias[m]);
+            float *sum = s->s2_sum[m][y], both[32];
+            for (int x = 0; x < 32; x++) both[x] = s->c1[m][2 * y][x] + s->c1[m][2 * y + 1][x];
+            for (int x = 0; x < 16; x++) sum[x] = both[2 * x] + both[2 * x + 1];
+            for (int x = 0; x < 16; x += LANES)
+                store(&s->s2[m][y][x], squash(load(sum + x) * w->s2[m] + w->s2_bias[m]));
         }
 }
 
 static void forward_c3(const Weights *w, State *s) {
-    for (int y = 0; y < C3_SIDE; y++) {
-        V sum[C3_SIDE];
-        UNROLL for (int x = 0; x < C3_SIDE; x++) sum[x] = w->c3_bias;
-        for (int i = 0; i < C1_MAPS; i++)
-            for (int ky = 0; ky < 5; ky++) {
-                const float *row = (const float *)&s->s2[i][y + ky];
-                UNROLL for (int kx = 0; kx < 5; kx++) {
-                    V tap = w->c3[i][ky * 5 + kx];
-                    UNROLL for (int x = 0; x < C3_SIDE; x++) sum[x] += row[x + kx] * tap;
+    for (int m = 0; m < C3_MAPS; m += LANES)
+        for (int y = 0; y < C3_SIDE; y++) {
+            floats sum[C3_SIDE];
+            UNROLL for (int x = 0; x < C3_SIDE; x++) sum[x] = load(w->c3_bias + m);
+            for (int i = 0; i < C1_MAPS; i++)
+                for (int ky = 0; ky < 5; ky++) {
+                    const float *row = s->s2[i][y + ky];
+                    UNROLL for (int kx = 0; kx < 5; kx++) {
+                        floats tap = load(&w->c3[i][ky * 5 + kx][m]);
+                        UNROLL for (int x = 0; x < C3_SIDE; x++) sum[x] += row[x + kx] * tap;
+                    }
                 }
-            }
-        UNROLL for (int x = 0; x < C3_SIDE; x++) s->c3[y * C3_SIDE + x] = squash(sum[x]);
-    }
-}
-
-static void forward_s4(const Weights *w, State *s) {
-    for (int y = 0; y < S4_SIDE; y++)
-        for (int x = 0; x < S4_SIDE; x++) {
-            const V *corner = &s->c3[2 * y * C3_SIDE + 2 * x];
-            V sum = (corner[0] + corner[1]) + (corner[C3_SIDE] + corner[C3_SIDE + 1]);
-            s->s4_sum[y * S4_SIDE + x] = sum;
-            s->s4[y * S4_SIDE + x] = squash(sum * w->s4 + w->s4_bias);
+            UNROLL for (int x = 0; x < C3_SIDE; x++)
+                store(&s->c3[y * C3_SIDE + x][m], squash(sum[x]));
         }
 }
 
-static void forward_full(const Weights *w, State *s) {
-    V sum[C5_V];
-    const float *in = (const float *)s->s4;
-    UNROLL for (int v = 0; v < C5_V; v++) sum[v] = w->c5_bias[v];
-    for (int j = 0; j < C5_IN; j++)
-        UNROLL for (int v = 0; v < C5_V; v++) sum[v] += in[j] * w->c5[j][v];
-    UNROLL for (int v = 0; v < C5_V; v++) s->c5[v] = squash(sum[v]);
+/* The four places of C3 that place (y, x) of S4 sees begin here. */
+INLINE int corner(int y, int x) { return 2 * y * C3_SIDE + 2 * x; }
 
-    in = (const float *)s->c5;
-    UNROLL for (int v = 0; v < F6_V; v++) sum[v] = w->f6_bias[v];
-    for (int j = 0; j < C5_OUT; j++)
-        UNROLL for (int v = 0; v < F6_V; v++) sum[v] += in[j] * w->f6[j][v];
-    UNROLL for (int v = 0; v < F6_V; v++) s->f6[v] = squash(sum[v]);
+static void forward_s4(const Weights *w, State *s) {
+    for (int y = 0; y < S4_SIDE; y++)
+        for (int x = 0; x < S4_SIDE; x++)
+            for (int m = 0; m < C3_MAPS; m += LANES) {
+                const float *from = &s->c3[corner(y, x)][m], *below = from + C3_SIDE * C3_MAPS;
+                floats sum = (load(from) + load(from + C3_MAPS)) +
+                             (load(below) + load(below + C3_MAPS));
+                int at = y * S4_SIDE + x;
+                store(&s->s4_sum[at][m], sum);
+                store(&s->s4[at][m], squash(sum * load(w->s4 + m) + load(w->s4_bias + m)));
+            }
 }
 
-/* ------------------------------------------------------------------------------- loss */
+/* Every unit sees every input; `block` vectors of units at a time. */
+INLINE void forward_full(const float *w, const float *bias, const float *in, float *out,
+                         int inputs, int room, int block) {
+    for (int first = 0; first < room; first += block * LANES) {
+        floats sum[8];
+        UNROLL for (int v = 0; v < block; v++) sum[v] = load(bias + first + v * LANES);
+        for (int j = 0; j < inputs; j++) {
+            const float *row = w + j * room + first;
+            UNROLL for (int v = 0; v < block; v++) sum[v] += in[j] * load(row + v * LANES);
+        }
+        UNROLL for (int v = 0; v < block; v++) store(out + first + v * LANES, squash(sum[v]));
+    }
+}
 
-/* Penalties of the classes; the loss; its gradient with respect to F6's outputs. With `map` the
-loss is Eq. 9 (e^-j beside the classes), else Eq. 8. */
-static float loss_of(const State *s, int classes, int label, int map, float j, V gradient[F6_V],
-                     int64_t *right) {
-    float penalty[MOST_CLASSES] = {0}, share[MOST_CLASSES];
+/* ---------------------------------------------------------------------------- loss */
+
+/* The loss and its derivatives by F6's states: Eq. 9 with e^-j beside the classes, or Eq. 8. */
+static float loss_of(const State *s, float (*codes)[F6_ROOM], int classes, int label, int map,
+                     float j, float *by_state, int64_t *right) {
+    float penalty[MOST_CLASSES] = {0}, share[MOST_CLASSES] = {0};
     int best = 0;
     for (int c = 0; c < classes; c++) {
-        V sum = spread(0);
-        UNROLL for (int v = 0; v < F6_V; v++) {
-            V apart = s->f6[v] - s->codes[c][v];
+        floats sum = splat(0);
+        for (int u = 0; u < F6_ROOM; u += LANES) {
+            floats apart = load(s->f6 + u) - load(codes[c] + u);
             sum += apart * apart;
         }
         penalty[c] = total(sum);
@@ -207,64 +222,67 @@ static float loss_of(const State *s, int classes, int label, int map, float j, V
     }
     *right = best == label;
     float loss = penalty[label];
-    for (int c = 0; c < classes; c++) share[c] = 0;
-    if (map) {
-        float least = penalty[best] < j ? penalty[best] : j;
-        float sum = expf(least - j);
+    if (map) { /* the least is taken out of the logarithm, so that nothing overflows */
+        float least = penalty[best] < j ? penalty[best] : j, sum = expf(least - j);
         for (int c = 0; c < classes; c++) sum += share[c] = expf(least - penalty[c]);
         for (int c = 0; c < classes; c++) share[c] /= -sum;
         loss += logf(sum) - least;
     }
     share[label] += 1;
-    UNROLL for (int v = 0; v < F6_V; v++) gradient[v] = spread(0);
-    for (int c = 0; c < classes; c++)
-        UNROLL for (int v = 0; v < F6_V; v++)
-            gradient[v] += 2 * share[c] * (s->f6[v] - s->codes[c][v]);
+    for (int u = 0; u < F6_ROOM; u += LANES) {
+        floats sum = splat(0);
+        for (int c = 0; c < classes; c++)
+            sum += 2 * share[c] * (load(s->f6 + u) - load(codes[c] + u));
+        store(by_state + u, sum);
+    }
     return loss;
 }
 
-/* ------------------------------------------------------------------------------- backward */
+/* ---------------------------------------------------------------------------- backward */
 
-/* A layer of full connections: gradient to its `in` inputs, and the update, in one pass. */
-#define BACKWARD_FULL(name, INPUTS, VECTORS)                                                      \
-    INLINE void backward_##name(V (*w)[VECTORS], V *bias, const V (*rate)[VECTORS],               \
-                                const V *bias_rate, const float *in, const V *delta, float lr,    \
-                                float *to_input) {                                                \
-        V d[VECTORS];                                                                             \
-        UNROLL for (int v = 0; v < VECTORS; v++) d[v] = delta[v];                                 \
-        for (int j = 0; j < INPUTS; j++) {                                                        \
-            V sum = spread(0);                                                                    \
-            float by = -lr * in[j];                                                               \
-            UNROLL for (int v = 0; v < VECTORS; v++) {                                            \
-                V old = w[j][v];                                                                  \
-                sum += old * d[v];                                                                \
-                w[j][v] = old + (by * d[v]) * rate[j][v];                                         \
-            }                                                                                     \
-            to_input[j] = total(sum);                                                             \
-        }                                                                                         \
-        UNROLL for (int v = 0; v < VECTORS; v++) bias[v] -= lr * d[v] * bias_rate[v];             \
-    }
-BACKWARD_FULL(c5, C5_IN, C5_V)
-BACKWARD_FULL(f6, C5_OUT, F6_V)
-
-/* S4: its update, and C3's deltas. */
-static void backward_s4(Weights *w, const Weights *rate, const State *s, const V *to_s4, float lr,
-                        V *delta3) {
-    V coefficient = spread(0), bias = spread(0);
-    for (int y = 0; y < S4_SIDE; y++)
-        for (int x = 0; x < S4_SIDE; x++) {
-            int at = y * S4_SIDE + x, corner = 2 * y * C3_SIDE + 2 * x;
-            V delta = to_s4[at] * slope(s->s4[at]);
-            coefficient += delta * s->s4_sum[at];
-            bias += delta;
-            V back = delta * w->s4;
-            delta3[corner] = back * slope(s->c3[corner]);
-            delta3[corner + 1] = back * slope(s->c3[corner + 1]);
-            delta3[corner + C3_SIDE] = back * slope(s->c3[corner + C3_SIDE]);
-            delta3[corner + C3_SIDE + 1] = back * slope(s->c3[corner + C3_SIDE + 1]);
+/* Derivatives by the inputs, and the update, in one pass over the weights. */
+INLINE void backward_full(float *w, const float *rate, float *bias, const float *bias_rate,
+                          const float *in, const float *delta, float lr, float *by_input,
+                          int inputs, int room) {
+    for (int j = 0; j < inputs; j++) {
+        floats sum = splat(0);
+        float step = -lr * in[j];
+        UNROLL for (int u = 0; u < room; u += LANES) {
+            float *at = w + j * room + u;
+            floats old = load(at), d = load(delta + u);
+            sum += old * d;
+            store(at, old + step * d * load(rate + j * room + u));
         }
-    w->s4 -= lr * coefficient * rate->s4;
-    w->s4_bias -= lr * bias * rate->s4_bias;
+        by_input[j] = total(sum);
+    }
+    for (int u = 0; u < room; u += LANES) move(bias + u, bias_rate + u, load(delta + u), lr);
+}
+
+/* From derivatives by states to those by weighted sums. */
+INLINE void through_squash(const float *by_state, const float *state, float *delta, int n) {
+    for (int u = 0; u < n; u += LANES)
+        store(delta + u, load(by_state + u) * slope(load(state + u)));
+}
+
+/* S4's update, and C3's deltas. */
+static void backward_s4(Weights *w, const Weights *rate, const State *s, Deltas *d, float lr) {
+    for (int m = 0; m < C3_MAPS; m += LANES) {
+        floats coefficient = splat(0), bias = splat(0);
+        for (int y = 0; y < S4_SIDE; y++)
+            for (int x = 0; x < S4_SIDE; x++) {
+                int at = y * S4_SIDE + x;
+                floats delta = load(&d->s4_state[at][m]) * slope(load(&s->s4[at][m]));
+                coefficient += delta * load(&s->s4_sum[at][m]);
+                bias += delta;
+                floats back = delta * load(w->s4 + m);
+                for (int k = 0; k < 4; k++) {
+                    int place = corner(y, x) + k / 2 * C3_SIDE + k % 2;
+                    store(&d->c3[place][m], back * slope(load(&s->c3[place][m])));
+                }
+            }
+        move(w->s4 + m, rate->s4 + m, coefficient, lr);
+        move(w->s4_bias + m, rate->s4_bias + m, bias, lr);
+    }
 }
 
 /* The S2 maps that each C3 map sees, read the other way: the C3 maps that see each S2 map. */
@@ -274,129 +292,150 @@ static const int8_t SEEN_BY[C1_MAPS][10] = {
     {2, 3, 4, 7, 8, 9, 10, 12, 13, 15},  {3, 4, 5, 8, 9, 10, 11, 13, 14, 15},
 };
 
-/* C3's deltas once more, map by map with a border of zeros, to be read at any column. */
-static void lay_out(const V *delta3, float padded[C3_MAPS][C3_SIDE][PADDED]) {
+/* C3's deltas once more, map by map in a border of zeros, to be read at any column. */
+static void lay_out(Deltas *d) {
     for (int y = 0; y < C3_SIDE; y++)
-        for (int x = 0; x < C3_SIDE; x++) {
-            const float *maps = (const float *)&delta3[y * C3_SIDE + x];
-            for (int m = 0; m < C3_MAPS; m++) padded[m][y][BORDER + x] = maps[m];
-        }
+        for (int x = 0; x < C3_SIDE; x++)
+            for (int m = 0; m < C3_MAPS; m++)
+                d->c3_padded[m][y][BORDER + x] = d->c3[y * C3_SIDE + x][m];
 }
 
-static void backward_c3_input(const Weights *w, const float padded[C3_MAPS][C3_SIDE][PADDED],
-                              V to_s2[C1_MAPS][S2_SIDE]) {
-    for (int i = 0; i < C1_MAPS; i++) {
-        V sum[S2_SIDE];
-        UNROLL for (int y = 0; y < S2_SIDE; y++) sum[y] = spread(0);
-        for (int link = 0; link < 10; link++) {
-            int m = SEEN_BY[i][link];
-            for (int kx = 0; kx < 5; kx++) {
-                V taps[5];
-                UNROLL for (int ky = 0; ky < 5; ky++)
-                    taps[ky] = spread(((const float *)&w->c3[i][ky * 5 + kx])[m]);
-                UNROLL for (int y = 0; y < C3_SIDE; y++) {
-                    V row = read(&padded[m][y][BORDER - kx]);
-                    UNROLL for (int ky = 0; ky < 5; ky++) sum[y + ky] += taps[ky] * row;
+static void backward_c3_inputs(const Weights *w, Deltas *d) {
+    for (int i = 0; i < C1_MAPS; i++)
+        for (int x = 0; x < 16; x += LANES) {
+            floats sum[S2_SIDE];
+            UNROLL for (int y = 0; y < S2_SIDE; y++) sum[y] = splat(0);
+            for (int link = 0; link < 10; link++) {
+                int m = SEEN_BY[i][link];
+                for (int kx = 0; kx < 5; kx++) {
+                    float taps[5];
+                    UNROLL for (int ky = 0; ky < 5; ky++) taps[ky] = w->c3[i][ky * 5 + kx][m];
+                    UNROLL for (int y = 0; y < C3_SIDE; y++) {
+                        floats row = load(&d->c3_padded[m][y][BORDER + x - kx]);
+                        UNROLL for (int ky = 0; ky < 5; ky++) sum[y + ky] += taps[ky] * row;
+                    }
                 }
             }
+            UNROLL for (int y = 0; y < S2_SIDE; y++) store(&d->s2_state[i][y][x], sum[y]);
         }
-        UNROLL for (int y = 0; y < S2_SIDE; y++) to_s2[i][y] = sum[y];
-    }
 }
 
-static void backward_c3_weights(Weights *w, const Weights *rate, const State *s, const V *delta3,
+static void backward_c3_weights(Weights *w, const Weights *rate, const State *s, const Deltas *d,
                                 float lr) {
-    for (int i = 0; i < C1_MAPS; i++) {
-        V sum[TAPS];
-        UNROLL for (int k = 0; k < TAPS; k++) sum[k] = spread(0);
-        for (int y = 0; y < C3_SIDE; y++)
-            for (int x = 0; x < C3_SIDE; x++) {
-                V delta = delta3[y * C3_SIDE + x];
-                const float *corner = (const float *)&s->s2[i][y] + x;
-                UNROLL for (int k = 0; k < TAPS; k++) sum[k] += corner[k / 5 * 16 + k % 5] * delta;
+    for (int m = 0; m < C3_MAPS; m += TOGETHER * LANES) {
+        for (int i = 0; i < C1_MAPS; i++)
+            for (int ky = 0; ky < 5; ky += ROWS) {
+                floats sum[ROWS * 5][TOGETHER];
+                UNROLL for (int k = 0; k < ROWS * 5 * TOGETHER; k++)
+                    sum[k / TOGETHER][k % TOGETHER] = splat(0);
+                for (int y = 0; y < C3_SIDE; y++)
+                    for (int x = 0; x < C3_SIDE; x++) {
+                        const float *from = &s->s2[i][y + ky][x], *delta = d->c3[y * C3_SIDE + x];
+                        UNROLL for (int k = 0; k < ROWS * 5; k++)
+                            UNROLL for (int v = 0; v < TOGETHER; v++)
+                                sum[k][v] += from[k / 5 * 16 + k % 5] * load(delta + m + v * LANES);
+                    }
+                UNROLL for (int k = 0; k < ROWS * 5; k++)
+                    UNROLL for (int v = 0; v < TOGETHER; v++) {
+                        int tap = ky * 5 + k, at = m + v * LANES;
+                        move(&w->c3[i][tap][at], &rate->c3[i][tap][at], sum[k][v], lr);
+                    }
             }
-        UNROLL for (int k = 0; k < TAPS; k++) w->c3[i][k] -= lr * sum[k] * rate->c3[i][k];
     }
-    V bias = spread(0);
-    for (int at = 0; at < C3_SIDE * C3_SIDE; at++) bias += delta3[at];
-    w->c3_bias -= lr * bias * rate->c3_bias;
+    for (int m = 0; m < C3_MAPS; m += LANES) {
+        floats bias = splat(0);
+        for (int place = 0; place < C3_PLACES; place++) bias += load(&d->c3[place][m]);
+        move(w->c3_bias + m, rate->c3_bias + m, bias, lr);
+    }
 }
 
-/* S2: its update, and C1's deltas. */
-static void backward_s2(Weights *w, const Weights *rate, const State *s,
-                        V to_s2[C1_MAPS][S2_SIDE], float lr, V delta1[C1_MAPS][C1_SIDE][2]) {
+/* S2's update, and C1's deltas. */
+static void backward_s2(Weights *w, const Weights *rate, const State *s, Deltas *d, float lr) {
     for (int m = 0; m < C1_MAPS; m++) {
-        V coefficient = spread(0), bias = spread(0);
+        floats coefficient = splat(0), bias = splat(0);
         for (int y = 0; y < S2_SIDE; y++) {
-            V delta = to_s2[m][y] * slope(s->s2[m][y]);
-            coefficient += delta * s->s2_sum[m][y];
-            bias += delta;
-            V back = delta * w->s2[m];
-            V left = SHUFFLE(back, back, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6,
-                                             7, 7);
-            V right = SHUFFLE(back, back, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13,
-                                              13, 14, 14, 15, 15);
-            for (int row = 2 * y; row < 2 * y + 2; row++) {
-                delta1[m][row][0] = left * slope(s->c1[m][row][0]);
-                delta1[m][row][1] = right * slope(s->c1[m][row][1]);
+            float back[16], twice[32];
+            for (int x = 0; x < 16; x += LANES) {
+                floats delta = load(&d->s2_state[m][y][x]) * slope(load(&s->s2[m][y][x]));
+                coefficient += delta * load(&s->s2_sum[m][y][x]);
+                bias += delta;
+                store(back + x, delta * w->s2[m]);
             }
+            for (int x = 0; x < 32; x++) twice[x] = back[x / 2];
+            for (int row = 2 * y; row < 2 * y + 2; row++)
+                through_squash(twice, s->c1[m][row], d->c1[m][row], 32);
         }
         w->s2[m] -= lr * total(coefficient) * rate->s2[m];
         w->s2_bias[m] -= lr * total(bias) * rate->s2_bias[m];
     }
 }
 
-static void backward_c1(Weights *w, const Weights *rate, const State *s,
-                        V delta1[C1_MAPS][C1_SIDE][2], float lr) {
-    for (int first = 0; first < C1_MAPS; first += 3)
+static void backward_c1(Weights *w, const Weights *rate, const State *s, const Deltas *d,
+                        float lr) {
+    for (int m = 0; m < C1_MAPS; m += 3)
         for (int ky = 0; ky < 5; ky++) {
-            V sum[3][5];
-            UNROLL for (int k = 0; k < 15; k++) sum[k / 5][k % 5] = spread(0);
+            floats sum[3][5];
+            UNROLL for (int k = 0; k < 15; k++) sum[k / 5][k % 5] = splat(0);
             for (int y = 0; y < C1_SIDE; y++)
-                UNROLL for (int half = 0; half < 2; half++) {
-                    const float *row = s->input + (y + ky) * SIDE + 16 * half;
-                    V a = delta1[first][y][half], b = delta1[first + 1][y][half],
-                      c = delta1[first + 2][y][half];
+                for (int x = 0; x < 32; x += LANES) {
+                    const float *row = s->input + (y + ky) * SIDE + x;
+                    floats a = load(&d->c1[m][y][x]), b = load(&d->c1[m + 1][y][x]),
+                           c = load(&d->c1[m + 2][y][x]);
                     UNROLL for (int kx = 0; kx < 5; kx++) {
-                        V pixels = read(row + kx);
+                        floats pixels = load(row + kx);
                         sum[0][kx] += a * pixels;
                         sum[1][kx] += b * pixels;
                         sum[2][kx] += c * pixels;
                     }
                 }
-            UNROLL for (int m = 0; m < 3; m++)
-                UNROLL for (int kx = 0; kx < 5; kx++) {
-                    int k = ky * 5 + kx;
-                    w->c1[first + m][k] -= lr * total(sum[m][kx]) * rate->c1[first + m][k];
-                }
+            UNROLL for (int k = 0; k < 15; k++) {
+                int map = m + k / 5, tap = ky * 5 + k % 5;
+                w->c1[map][tap] -= lr * total(sum[k / 5][k % 5]) * rate->c1[map][tap];
+            }
         }
     for (int m = 0; m < C1_MAPS; m++) {
-        V bias = spread(0);
-        for (int y = 0; y < C1_SIDE; y++) bias += delta1[m][y][0] + delta1[m][y][1];
+        floats bias = splat(0);
+        for (int y = 0; y < C1_SIDE; y++)
+            for (int x = 0; x < 32; x += LANES) bias += load(&d->c1[m][y][x]);
         w->c1_bias[m] -= lr * total(bias) * rate->c1_bias[m];
     }
 }
 
-static void backward(Weights *w, const Weights *rate, State *s, const V to_f6[F6_V], float lr,
-                     float padded[C3_MAPS][C3_SIDE][PADDED]) {
-    V delta6[F6_V], to_c5[C5_V], delta5[C5_V], to_s4[S4_SIDE * S4_SIDE];
-    V delta3[C3_SIDE * C3_SIDE], to_s2[C1_MAPS][S2_SIDE], delta1[C1_MAPS][C1_SIDE][2];
-    for (int v = 0; v < F6_V; v++) delta6[v] = to_f6[v] * slope(s->f6[v]);
-    to_c5[C5_V - 1] = spread(0);
-    backward_f6(w->f6, w->f6_bias, rate->f6, rate->f6_bias,
-                (const float *)s->c5, delta6, lr, (float *)to_c5);
-    for (int v = 0; v < C5_V; v++) delta5[v] = to_c5[v] * slope(s->c5[v]);
-    backward_c5(w->c5, w->c5_bias, rate->c5, rate->c5_bias,
-                (const float *)s->s4, delta5, lr, (float *)to_s4);
-    backward_s4(w, rate, s, to_s4, lr, delta3);
-    lay_out(delta3, padded);
-    backward_c3_input(w, padded, to_s2);
-    backward_c3_weights(w, rate, s, delta3, lr);
-    backward_s2(w, rate, s, to_s2, lr, delta1);
-    backward_c1(w, rate, s, delta1, lr);
+/* ---------------------------------------------------------------------------- a step */
+
+static void forward(Net *net) {
+    const Weights *w = &net->weights;
+    State *s = &net->state;
+    forward_c1(w, s);
+    forward_s2(w, s);
+    forward_c3(w, s);
+    forward_s4(w, s);
+    forward_full(w->c5[0], w->c5_bias, s->s4[0], s->c5, C5_IN, C5_ROOM, C5_BLOCK);
+    forward_full(w->f6[0], w->f6_bias, s->c5, s->f6, C5_OUT, F6_ROOM, F6_BLOCK);
 }
 
-/* ------------------------------------------------------------------------------- in and out */
+/* From the derivatives by F6's states, in delta.f6, down to the update of C1. Every layer passes
+ * them on before its own weights move. */
+static void backward(Net *net, float lr) {
+    Weights *w = &net->weights;
+    const Weights *rate = &net->rates;
+    State *s = &net->state;
+    Deltas *d = &net->delta;
+    through_squash(d->f6, s->f6, d->f6, F6_ROOM);
+    backward_full(w->f6[0], rate->f6[0], w->f6_bias, rate->f6_bias, s->c5, d->f6, lr, d->c5_state,
+                  C5_OUT, F6_ROOM);
+    through_squash(d->c5_state, s->c5, d->c5, C5_ROOM);
+    backward_full(w->c5[0], rate->c5[0], w->c5_bias, rate->c5_bias, s->s4[0], d->c5, lr,
+                  d->s4_state[0], C5_IN, C5_ROOM);
+    backward_s4(w, rate, s, d, lr);
+    lay_out(d);
+    backward_c3_inputs(w, d);
+    backward_c3_weights(w, rate, s, d, lr);
+    backward_s2(w, rate, s, d, lr);
+    backward_c1(w, rate, s, d, lr);
+}
+
+/* ---------------------------------------------------------------------------- in and out */
 
 static const int8_t SEES[C3_MAPS][7] = {
     /* how many S2 maps, and which: Table I */
@@ -422,59 +461,47 @@ static void copy(Weights *w, float *flat, int out) {
     for (int m = 0; m < C1_MAPS; m++) MOVE(w->s2_bias[m]);
     for (int m = 0; m < C3_MAPS; m++)
         for (int link = 1; link <= SEES[m][0]; link++)
-            for (int k = 0; k < TAPS; k++) MOVE(((float *)&w->c3[SEES[m][link]][k])[m]);
-    for (int m = 0; m < C3_MAPS; m++) MOVE(((float *)&w->c3_bias)[m]);
-    for (int m = 0; m < C3_MAPS; m++) MOVE(((float *)&w->s4)[m]);
-    for (int m = 0; m < C3_MAPS; m++) MOVE(((float *)&w->s4_bias)[m]);
+            for (int k = 0; k < TAPS; k++) MOVE(w->c3[SEES[m][link]][k][m]);
+    for (int m = 0; m < C3_MAPS; m++) MOVE(w->c3_bias[m]);
+    for (int m = 0; m < C3_MAPS; m++) MOVE(w->s4[m]);
+    for (int m = 0; m < C3_MAPS; m++) MOVE(w->s4_bias[m]);
     for (int u = 0; u < C5_OUT; u++)
         for (int m = 0; m < C3_MAPS; m++)
             for (int at = 0; at < S4_SIDE * S4_SIDE; at++)
-                MOVE(((float *)w->c5[at * C3_MAPS + m])[u]);
-    for (int u = 0; u < C5_OUT; u++) MOVE(((float *)w->c5_bias)[u]);
+                MOVE(w->c5[at * C3_MAPS + m][u]);
+    for (int u = 0; u < C5_OUT; u++) MOVE(w->c5_bias[u]);
     for (int u = 0; u < F6_OUT; u++)
-        for (int j = 0; j < C5_OUT; j++) MOVE(((float *)w->f6[j])[u]);
-    for (int u = 0; u < F6_OUT; u++) MOVE(((float *)w->f6_bias)[u]);
+        for (int j = 0; j < C5_OUT; j++) MOVE(w->f6[j][u]);
+    for (int u = 0; u < F6_OUT; u++) MOVE(w->f6_bias[u]);
 #undef MOVE
 }
 
-struct lenet5_1998 {
-    Weights weights, rates;
-    State state;
-    float padded[C3_MAPS][C3_SIDE][PADDED];
-};
-
 /* Steps through `n` images, one after the other. 0 if all went well, 1 without memory.
-
-weights, rates: 60,000 floats in the order of the network's parameters; weights are changed.
-images: n x 32 x 32. labels: n, below `classes`. lr: n, the rate of each step.
-codes: classes x 84. map: 1 is Eq. 9 with its j, which may be infinite; 0 is Eq. 8.
-losses, right: n, of every image before its own step. */
+ *
+ * weights, rates: 60,000 floats in the order of the network's parameters; weights are changed.
+ * images: n x 32 x 32. labels: n, below `classes`. lr: n, the rate of each step.
+ * codes: classes x 84. map: 1 is Eq. 9 with its j, which may be infinite; 0 is Eq. 8.
+ * losses, right: n, of every image before its own step.
+ */
 int64_t KERNEL(lenet5_1998_steps)(float *weights, const float *rates, const float *images,
                                   const int64_t *labels, const float *lr, int64_t n,
                                   const float *codes, int64_t classes, int64_t map, float j,
                                   float *losses, int64_t *right) {
-    struct lenet5_1998 *net = aligned_alloc(64, (sizeof *net + 63) / 64 * 64);
+    Net *net = aligned_alloc(64, (sizeof *net + 63) / 64 * 64);
     if (!net) return 1;
     memset(net, 0, sizeof *net);
-    Weights *w = &net->weights;
-    State *s = &net->state;
-    copy(w, weights, 0);
+    copy(&net->weights, weights, 0);
     copy(&net->rates, (float *)rates, 0);
     for (int64_t c = 0; c < classes; c++)
-        memcpy(s->codes[c], codes + c * F6_OUT, F6_OUT * sizeof(float));
-    for (int64_t image = 0; image < n; image++) {
-        V to_f6[F6_V];
-        memcpy(s->input, images + image * SIDE * SIDE, SIDE * SIDE * sizeof(float));
-        forward_c1(w, s);
-        forward_s2(w, s);
-        forward_c3(w, s);
-        forward_s4(w, s);
-        forward_full(w, s);
-        losses[image] =
-            loss_of(s, (int)classes, (int)labels[image], (int)map, j, to_f6, &right[image]);
-        backward(w, &net->rates, s, to_f6, lr[image], net->padded);
+        memcpy(net->codes[c], codes + c * F6_OUT, F6_OUT * sizeof(float));
+    for (int64_t at = 0; at < n; at++) {
+        memcpy(net->state.input, images + at * SIDE * SIDE, SIDE * SIDE * sizeof(float));
+        forward(net);
+        losses[at] = loss_of(&net->state, net->codes, (int)classes, (int)labels[at], (int)map, j,
+                             net->delta.f6, &right[at]);
+        backward(net, lr[at]);
     }
-    copy(w, weights, 1);
+    copy(&net->weights, weights, 1);
     free(net);
     return 0;
 }
