@@ -162,7 +162,7 @@ class _Loop:
 
     def _run_epoch(self, steps: int) -> Iterator[None]:
         recipe, counters = self.recipe, self.state.counters
-        order = epoch_order(len(self.labels), recipe.seed, counters.epoch)
+        order = self._order()
         table = epoch_table(recipe.augmentation, len(self.labels), recipe.seed, counters.epoch)
         if counters.step == 0 and isinstance(self.state.optimizer, SDLM):
             self._measure_curvature(self.state.optimizer, table)
@@ -175,6 +175,12 @@ class _Loop:
             else:
                 self._step(inputs, labels)
             yield
+
+    def _order(self) -> torch.Tensor:
+        if self.recipe.order == "stored":
+            return torch.arange(len(self.labels))
+        epoch = self.state.counters.epoch if self.recipe.order == "anew" else 0
+        return epoch_order(len(self.labels), self.recipe.seed, epoch)
 
     def _inputs(
         self, images: torch.Tensor, table: EpochTable, chosen: torch.Tensor

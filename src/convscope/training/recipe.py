@@ -166,6 +166,8 @@ class Recipe(_Part):
         initial: what the weights begin with.
         growth: smaller pictures for the first steps.
         validation: share of the training images held out for validation (stratified, seeded).
+        order: of the training images: drawn anew for each epoch, drawn `once` for all, or as they
+            are `stored`.
         averaging: decay per step of an exponential moving average of the weights, which is then
             what is validated and saved; 0 is none.
         patience: epochs without a better validation accuracy before training stops; 0 is never.
@@ -199,6 +201,7 @@ class Recipe(_Part):
     augmentation: Augmentation = Augmentation()
     initial: Initial = Initial()
     growth: Growth = Growth()
+    order: Literal["anew", "once", "stored"] = "anew"
     validation: Annotated[float, Field(ge=0.0, le=0.5)] = 0.1
     averaging: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     patience: int = Field(default=0, ge=0)

@@ -85,7 +85,7 @@ def single_images(
     """
     loss = recipe.loss
     arguments = recipe.model.arguments
-    others = arguments.keys() - _SIZES.keys() - {"classes"}
+    others = arguments.keys() - _SIZES.keys() - {"classes", "codes"}
     if (
         recipe.model.name != "lenet5-1998"
         or others
