@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,17 @@ def train(path: Path, recipe_changes: dict[str, object], data: Dataset) -> list[
     return list(fit(run, data))
 
 
-def test_the_loop_is_a_bare_torch_loop(tmp_path: Path, few_digits: Dataset) -> None:
+ORDERS: dict[str, Callable[[int], torch.Tensor]] = {
+    "anew": lambda epoch: epoch_order(200, 0, epoch),
+    "once": lambda _: epoch_order(200, 0, 0),
+    "stored": lambda _: torch.arange(200),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_loop_is_a_bare_torch_loop(order: str, tmp_path: Path, few_digits: Dataset) -> None:
     """Losses and weights equal those of fifteen plain lines, bit for bit."""
-    train(tmp_path / "run", {}, few_digits)
+    train(tmp_path / "run", {"order": order}, few_digits)
     run = start_run(tmp_path / "other", small_recipe(), few_digits)
     inputs = torch.from_numpy(normalise(np.asarray(few_digits.images), run.document.preprocessing))
     labels = torch.from_numpy(few_digits.labels.copy())
@@ -47,7 +56,7 @@ def test_the_loop_is_a_bare_torch_loop(tmp_path: Path, few_digits: Dataset) -> N
     losses = []
     for epoch in range(2):
         total = 0.0
-        for chosen in torch.split(epoch_order(200, 0, epoch), 30):
+        for chosen in torch.split(ORDERS[order](epoch), 30):
             batch = inputs[chosen].to(memory_format=torch.channels_last)
             loss = F.cross_entropy(model(batch), labels[chosen])
             optimizer.zero_grad()
