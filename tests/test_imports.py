@@ -43,7 +43,8 @@ ALLOWED = {
     "onnx_file": f"{FILES} data",
     "predictors": f"{FILES} data evaluation run onnx_file",
     "predictor": f"{BASE} run predictors",
-    "prediction": f"{FILES} data evaluation run",
+    "prediction": f"{FILES} data run predictor",
+    "prediction_output": f"{BASE} prediction",
     "comparison": f"{FILES} evaluation run",
     "checking": f"{FILES} data",
     "training": f"{FILES} seeds environment kernels layers weights data evaluation run",
@@ -68,8 +69,10 @@ ALLOWED = {
     "cli_export": "cli_options printing shipping",
     "cli_lab": "errors text lab",
     "cli_serve": "errors serving",
-    "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab cli_serve terminal "
-    "printing pipeline checking comparison environment listing model_summary prediction",
+    "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab cli_serve "
+    "terminal printing pipeline checking comparison environment listing "
+    "model_summary prediction cli_predict",
+    "cli_predict": f"{BASE} prediction prediction_output terminal",
     "__main__": "cli",
     "__init__": "",
 }
@@ -164,7 +167,7 @@ def test_the_walk_sees_the_imports() -> None:
     assert Import("run", "weights") in IMPORTS
     assert Import("layers.padding", "shapes") in IMPORTS
     assert Import("run_setup", "models") in IMPORTS
-    assert Import("cli", "prediction", later=True) in IMPORTS
+    assert Import("cli_predict", "prediction", later=True) in IMPORTS
     assert Import("terminal", "training.progress", types_only=True) in IMPORTS
 
 
@@ -242,7 +245,7 @@ def test_data_without_torch() -> None:
         ("import convscope.cli", {"torch", "numpy", "pydantic", "matplotlib", "PIL", "rich"}),
         ("import convscope.shapes", {"torch", "numpy"}),
         ("import convscope.training.fit", {"matplotlib", "mlxtend"}),
-        ("import convscope.prediction", {"matplotlib", "mlxtend"}),
+        ("import convscope.prediction", {"torch", "matplotlib", "mlxtend", "typer", "rich"}),
         ("import convscope.predictor", {"torch", "matplotlib", "typer", "rich", "onnxruntime"}),
     ],
 )

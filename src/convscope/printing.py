@@ -1,8 +1,6 @@
 """Results as text for people. Results go to standard output, progress to standard error."""
 
-import json
 import shlex
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from convscope.events import Event
     from convscope.listing import Entry
     from convscope.model_summary import Anatomy
-    from convscope.prediction import Prediction
     from convscope.run import Run
     from convscope.shipping import Exported
 
@@ -140,17 +137,6 @@ def print_evaluation(result: "Evaluation") -> None:
         print(f"\naccuracy against {curve.label} ({curve.unit}, n = {curve.n:,})")
         for point in curve.points:
             print(f"  {point.x:>7g}  {point.accuracy:7.2%}  {bar(point.accuracy)}")
-
-
-def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
-    """One line a picture; errors go to standard error, too."""
-    if as_json:
-        print(json.dumps(prediction.to_json(), ensure_ascii=True), flush=True)
-    elif not prediction.error:
-        guesses = "   ".join(f"{printable(g.name)} {g.probability:.1%}" for g in prediction.guesses)
-        print(f"{printable(prediction.source)}: {guesses}", flush=True)
-    if prediction.error:
-        print(f"error: {printable(prediction.source)}: {prediction.error}", file=sys.stderr)
 
 
 def print_export(found: "Exported") -> None:
