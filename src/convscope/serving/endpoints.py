@@ -16,7 +16,7 @@ from convscope.serving.page import page
 from convscope.serving.pipeline import Pipeline, Row
 from convscope.text import printable
 from convscope.web.answers import Refusal
-from convscope.web.queries import json_reply, number_of
+from convscope.web.queries import json_reply, number_of, only
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,7 @@ class Endpoints:
                 "and other image types: send the file as it is, with curl by --data-binary "
                 "@picture.png -H 'Content-Type: image/png'",
             )
+        only(request, "top")
         top = number_of(request, "top", GUESSES, 1, MOST_GUESSES)
         row = await self.pipeline.classify(await request.body())
         return json_reply({"guesses": guesses(row, self.about.classes, top)})

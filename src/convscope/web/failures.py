@@ -21,7 +21,9 @@ def handlers(program: str) -> Mapping[Any, Handler]:
         """Our own mistake: its traceback goes to the terminal, not to the client."""
         del error
         words = f"the {program} made a mistake: see the terminal in which it runs"
-        return json_reply({"error": words}, 500)
+        answer = json_reply({"error": words}, 500)
+        answer.headers["connection"] = "close"  # as uvicorn does after an error
+        return answer
 
     return {
         InputError: _refused,

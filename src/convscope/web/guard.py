@@ -215,14 +215,18 @@ class Guard:
             part = message.get("body", b"")
             holding.size += len(part)
             self._held += len(part)
+            more = message.get("more_body", False)
+            refusal = None
             if holding.size > self.max_body:
-                await self._discard(receive)
-                raise self._too_large()
-            if self._held > self.max_bodies:
-                await self._discard(receive)
-                raise Refusal(503, f"the {self.access.program} has no memory left: try again")
+                refusal = self._too_large()
+            elif self._held > self.max_bodies:
+                refusal = Refusal(503, f"the {self.access.program} has no memory left: try again")
+            if refusal is not None:
+                if more:
+                    await self._discard(receive)
+                raise refusal
             parts.append(part)
-            if not message.get("more_body", False):
+            if not more:
                 return b"".join(parts)
 
     async def _discard(self, receive: Receive) -> None:

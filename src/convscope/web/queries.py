@@ -43,6 +43,18 @@ def number_of(request: Request, name: str, default: int | None, low: int, high: 
     return int(text)
 
 
+def only(request: Request, *names: str) -> None:
+    """Refuse parameters of the address that are none of `names`, or given twice: a misspelt one
+    would otherwise be ignored in silence."""
+    given = [name for name, _ in request.query_params.multi_items()]
+    for name in given:
+        if name not in names or given.count(name) > 1:
+            raise InputError(
+                f"the address has '{printable(name, 40)}' {given.count(name)} times; allowed: "
+                f"{', '.join(names)}, once"
+            )
+
+
 def flag_of(request: Request, name: str) -> bool:
     return bool(number_of(request, name, 0, 0, 1))
 
