@@ -72,7 +72,7 @@ def lenet5_1998() -> Recipe:
     of squares, on 500 images before each pass; η 5e-4 (2 passes), 2e-4 (3), 1e-4 (3), 5e-5 (4),
     then 1e-5; μ = 0.02; the weights after the last pass.
 
-    Guesses, measured one by one in docs/lenet5.md: j = 1; μ belongs to a penalty that is the mean
+    Guesses, measured one by one in docs/lenet5.md: j = 5; μ belongs to a penalty that is the mean
     of its 84 squares. Here it is their sum, as printed: then the same steps need 84 × 0.02. With
     0.02 itself the first steps are so large that training diverges.
     """
@@ -84,7 +84,7 @@ def lenet5_1998() -> Recipe:
         batch_size=1,
         optimizer=Optimizer(kind="sdlm", lr=5e-4, mu=1.68),
         schedule=Schedule(kind="levels", milestones=(2, 5, 8, 12), levels=(0.4, 0.2, 0.1, 0.02)),
-        loss=Loss(kind="map", j=1.0),
+        loss=Loss(kind="map", j=5.0),
         validation=0.0,
         keep="last",
     )
