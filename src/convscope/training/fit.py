@@ -206,9 +206,13 @@ class _Loop:
         seed = derive_seed(recipe.seed, "curvature", self.state.counters.epoch)
         chosen = epoch_order(len(self.labels), seed, 0)[: recipe.optimizer.curvature_images]
         ((_, images, labels),) = batches(self.images, self.labels, chosen, len(chosen))
-        inputs = self._inputs(images, table, chosen)
+        inputs = self._inputs(images, table, chosen).float()  # as the weights that are moved
         diagonal = curvature_diagonal(
-            recipe.optimizer.curvature, self.state.model, inputs, labels, self.loss
+            recipe.optimizer.curvature,
+            self.state.model,
+            inputs,
+            labels.to(inputs.device),
+            self.loss,
         )
         optimizer.set_curvature(diagonal.values())
 
