@@ -40,6 +40,9 @@ ALLOWED = {
     "evaluation": f"{BASE} files seeds data layers",
     "run": f"{FILES} weights data models",
     "explain": f"{FILES} shapes data layers models model_summary run",
+    "onnx_file": f"{FILES} data",
+    "predictors": f"{FILES} data evaluation run onnx_file",
+    "predictor": f"{BASE} run predictors",
     "prediction": f"{FILES} data evaluation run",
     "comparison": f"{FILES} evaluation run",
     "checking": f"{FILES} data",
@@ -51,16 +54,22 @@ ALLOWED = {
     "run_setup": f"{FILES} version environment data models run training",
     "pipeline": f"{FILES} environment data evaluation run training recipes events reporting "
     "run_setup",
+    "exporting": f"{FILES} shapes layers data evaluation run comparison onnx_file predictors",
+    "shipping": f"{FILES} version run comparison exporting pipeline reporting events",
     "terminal": BASE,
     "printing": f"{BASE} documents comparison terminal events training",
-    "lab": f"{FILES} environment shapes weights layers model_summary data evaluation explain run "
-    "listing events reporting comparison pipeline",
+    "web": f"{BASE} documents",
+    "lab": f"{FILES} web environment shapes weights layers model_summary data evaluation explain "
+    "run listing events reporting comparison pipeline",
+    "serving": f"{BASE} version environment data evaluation comparison run predictor web",
     "cli_options": "",
     "cli_cache": "cli_options data printing",
     "cli_explain": f"{BASE} explain run pipeline printing",
+    "cli_export": "cli_options printing shipping",
     "cli_lab": "errors text lab",
-    "cli": f"{BASE} cli_options cli_cache cli_explain cli_lab terminal printing pipeline checking "
-    "comparison environment listing model_summary prediction",
+    "cli_serve": "errors serving",
+    "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab cli_serve terminal "
+    "printing pipeline checking comparison environment listing model_summary prediction",
     "__main__": "cli",
     "__init__": "",
 }
@@ -197,7 +206,9 @@ def test_only_those_who_show_results_look_up_for_types() -> None:
     assert not up
 
 
-@pytest.mark.parametrize("start", ["explain.activations", "explain.filters", "prediction", "run"])
+@pytest.mark.parametrize(
+    "start", ["explain.activations", "explain.filters", "prediction", "predictor", "exporting.onnx"]
+)
 def test_what_reads_a_run_never_reaches_training(start: str) -> None:
     assert not {part(module) for module in reached(start)} & {"training", "recipes", "pipeline"}
 
@@ -232,6 +243,7 @@ def test_data_without_torch() -> None:
         ("import convscope.shapes", {"torch", "numpy"}),
         ("import convscope.training.fit", {"matplotlib", "mlxtend"}),
         ("import convscope.prediction", {"matplotlib", "mlxtend"}),
+        ("import convscope.predictor", {"torch", "matplotlib", "typer", "rich", "onnxruntime"}),
     ],
 )
 def test_nothing_heavy_is_loaded_before_it_is_needed(code: str, banned: set[str]) -> None:

@@ -53,11 +53,14 @@ INLINE floats choose(ints mask, floats yes, floats no) {
 }
 
 INLINE float sum_of_lanes(floats values) {
-    float sum[LANES];
-    for (int lane = 0; lane < LANES; lane++) sum[lane] = values[lane];
-    for (int half = LANES / 2; half; half /= 2)
-        for (int lane = 0; lane < half; lane++) sum[lane] += sum[lane + half];
-    return sum[0];
+#pragma GCC unroll 4
+    for (int half = LANES / 2; half; half /= 2) {
+        ints partner;
+#pragma GCC unroll 16
+        for (int lane = 0; lane < LANES; lane++) partner[lane] = lane ^ half;
+        values += __builtin_shuffle(values, partner);
+    }
+    return values[0];
 }
 
 #endif

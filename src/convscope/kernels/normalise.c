@@ -22,7 +22,8 @@ struct normalise {
     long n, channels, height, width, left, right, top, bottom, pitch, fill;
 };
 
-static void one_row(long task, void *memory) {
+static void one_row(long task, long worker, void *memory) {
+    (void)worker;
     const struct normalise *job = memory;
     long rows = job->top + job->height + job->bottom, pitch = job->pitch;
     long columns = job->left + job->width + job->right;

@@ -47,11 +47,11 @@ static void pause_briefly(void) {
 #endif
 }
 
-static void take_tasks(void) {
+static void take_tasks(long worker) {
     for (;;) {
         long task = atomic_fetch_add(&next_task, 1);
         if (task >= current.tasks) return;
-        current.work(task, current.memory);
+        current.work(task, worker, current.memory);
     }
 }
 
@@ -74,7 +74,7 @@ static void *help(void *argument) {
     for (;;) {
         seen = next_summons(seen);
         if (number >= seen % 256) continue; /* not for this one, whatever is going on now */
-        take_tasks();
+        take_tasks((long)number + 1);
         atomic_fetch_sub(&at_work, 1);
     }
     return NULL;
@@ -109,7 +109,7 @@ void run_tasks(work_function work, void *memory, long tasks, long threads) {
     long wanted = (threads < tasks ? threads : tasks) - 1;
     if (wanted > MOST_HELPERS) wanted = MOST_HELPERS;
     if (wanted < 1 || pthread_mutex_trylock(&in_use)) {
-        for (long task = 0; task < tasks; task++) work(task, memory);
+        for (long task = 0; task < tasks; task++) work(task, 0, memory);
         return;
     }
     wanted = make_helpers(wanted);
@@ -120,7 +120,7 @@ void run_tasks(work_function work, void *memory, long tasks, long threads) {
     pthread_mutex_lock(&sleeping);
     if (sleepers) pthread_cond_broadcast(&wake);
     pthread_mutex_unlock(&sleeping);
-    take_tasks();
+    take_tasks(0);
     for (int look = 0; atomic_load(&at_work); look++) {
         if (look < LISTENING) pause_briefly();
         else sched_yield(); /* a helper has lost its core to another program */

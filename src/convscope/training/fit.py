@@ -2,26 +2,33 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from convscope.data.augment import EpochTable, augment, colour_axes, epoch_table
 from convscope.data.batches import as_tensor, batches, epoch_order, to_input
 from convscope.data.dataset import Dataset
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError, Interrupted
-from convscope.run import Run, build_model, epoch_weights, save_weights, write_metrics
+from convscope.run import Run, build_model, epoch_weights, write_metrics
 from convscope.seeds import derive_seed
 from convscope.text import printable
+from convscope.training.batch_statistics import share_batches
+from convscope.training.columns import check_columns, split_columns
 from convscope.training.compute import (
     MEMORY_FORMATS,
     Compute,
+    compute_from_json,
     give_back_memory,
     keep_freed_memory,
     use_threads,
 )
 from convscope.training.curvature import curvature_diagonal
+from convscope.training.distributed import ALONE, Group
+from convscope.training.gradients import GradientSums
 from convscope.training.initial import set_initial
 from convscope.training.inputs import check_input, grow_from
 from convscope.training.losses import build_loss
@@ -51,6 +58,7 @@ def fit(
     resume: bool = False,
     stop: StopRequest | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    group: Group = ALONE,
 ) -> Iterator[Progress]:
     """Train the network that `run` describes, and leave the weights in the run directory.
 
@@ -62,6 +70,8 @@ def fit(
         stop: asked after each step; once it has a signal, state is saved and training ends.
         checkpoint_seconds: the shortest time from one checkpoint to the next. Where saving takes
             long they are rarer, so that it costs no more than a fiftieth of the time.
+        group: the processes that train together; each calls this with the same images, and the
+            first one alone reads and writes the run directory. See `distributed.joined`.
 
     Yields:
         A row about ten times a second, and one at the end of each epoch.
@@ -73,37 +83,66 @@ def fit(
     """
     recipe = recipe_from_json(run.document.recipe)
     _check_data(run, train)
-    compute = compute_of(run, recipe)
-    use_threads(compute.threads)
+    group = replace(group, parallel=recipe.parallel)
+    compute = _compute_together(run, recipe, group)
+    use_threads(group.threads(compute.threads))
     give_back_memory()
     keep_freed_memory()
-    loop = _Loop(run, recipe, compute, train, validation)
-    if resume and run.checkpoint.exists():
+    saving = _Saving(checkpoint_seconds)
+    loop = _Loop(run, recipe, compute, train, validation, group, stop or StopRequest(), saving)
+    if group.tell(resume and run.checkpoint.exists()):
         loop.state.load(run)
         if loop.state.counters.step >= max(loop.epoch_steps(), 1):
             raise InputError(f"{printable(run.checkpoint)} is damaged: it is beyond the epoch")
-    pause, saved = checkpoint_seconds, time.monotonic()
+    saving.restart()
     try:
         for row in loop.rows():
-            if stop and stop.received:
+            if loop.stopped_by:
                 loop.state.save(run)
                 raise Interrupted(
                     f"stopped in epoch {row.epoch}, step {row.step} of {row.steps}; "
                     f"go on with: convscope train --resume {printable(run.path)}",
-                    stop.received,
+                    loop.stopped_by,
                 )
-            if time.monotonic() - saved > pause:
-                started = time.monotonic()
-                loop.state.save(run)
-                saved = time.monotonic()
-                pause = max(checkpoint_seconds, (saved - started) / CHECKPOINT_SHARE)
-            if row.finished:
+            if loop.saves_now:
+                saving.save(loop.state, run)
+            if row.finished and group.first:
                 write_metrics(run, loop.state.counters.history)
             if row.finished or loop.due():
                 yield row
     finally:
-        write_metrics(run, loop.state.counters.history)
+        if group.first:
+            write_metrics(run, loop.state.counters.history)
     loop.leave_weights()
+
+
+def _compute_together(run: Run, recipe: Recipe, group: Group) -> Compute:
+    """How all processes compute: as the first one chooses."""
+    chosen = compute_of(run, recipe).model_dump(mode="json") if group.first else None
+    compute = compute_from_json(group.tell(chosen))
+    if group.size > 1 and compute.device == "mps":
+        raise InputError("device is mps, which one process uses alone; give --set device=cpu")
+    return compute
+
+
+class _Saving:
+    """When the next checkpoint is due: so rarely that saving takes little of the time."""
+
+    def __init__(self, shortest: float) -> None:
+        self.shortest = self.pause = shortest
+        self.restart()
+
+    def restart(self) -> None:
+        self.last = time.monotonic()
+
+    def due(self) -> bool:
+        return time.monotonic() - self.last > self.pause
+
+    def save(self, state: TrainingState, run: Run) -> None:
+        started = time.monotonic()
+        state.save(run)
+        self.restart()
+        self.pause = max(self.shortest, (self.last - started) / CHECKPOINT_SHARE)
 
 
 class _Loop:
@@ -116,8 +155,13 @@ class _Loop:
         compute: Compute,
         train: Dataset,
         validation: Dataset | None,
+        group: Group,
+        stop: StopRequest,
+        saving: _Saving,
     ) -> None:
         self.run, self.recipe, self.compute, self.validation = run, recipe, compute, validation
+        self.group, self.stop, self.saving = group, stop, saving
+        self.stopped_by, self.saves_now = 0, False
         self.preprocessing: Preprocessing = run.document.preprocessing
         self.smaller = grow_from(recipe.growth, self.preprocessing)
         self.images, self.labels = train.images, as_tensor(train.labels)
@@ -135,13 +179,22 @@ class _Loop:
         }
         model = build_model(run.document, seed=recipe.seed).train()
         set_initial(model, recipe.initial, train.images, self.smaller)
+        self.keeps_epochs = _keeps_epochs(recipe, model)
+        if recipe.parallel == "columns":
+            check_columns(model)
+        if group.shares_columns:
+            split_columns(model, group)
+        if group.shares_images:
+            share_batches(model)
         model = model.to(compute.device)
         use_fourier(model, compute.fourier)
         model = model.to(memory_format=memory_format)  # type: ignore[call-overload]
         if recipe.growth.size:
             check_input(model, self.smaller)
-        self.state = TrainingState(model, recipe, compute)
-        self.single = single_images(recipe, compute, model, self.state.optimizer)
+        self.state = TrainingState(model, recipe, compute, group)
+        self.gradients = GradientSums(self.state.network.parameters(), group)
+        alone = group.size == 1
+        self.single = single_images(recipe, compute, model, self.state.optimizer) if alone else None
         self.started = time.monotonic()
         self.shown = 0.0
         self.images_done = 0
@@ -168,12 +221,17 @@ class _Loop:
             self._measure_curvature(self.state.optimizer, table)
         order = order[counters.step * recipe.batch_size : steps * recipe.batch_size]
         at_once = IMAGES_A_CALL if self.single else recipe.batch_size
-        for chosen, images, labels in batches(self.images, self.labels, order, at_once):
+        done = 0
+        for chosen, images, labels in batches(
+            self.images, self.labels, order, at_once, share=self.group.share
+        ):
             inputs = self._inputs(images, table, chosen)
+            n = min(at_once, len(order) - done)
+            done += n
             if self.single:
                 self._single_steps(self.single, inputs, labels)
             else:
-                self._step(inputs, labels)
+                self._step(inputs, labels, n)
             yield
 
     def _order(self) -> torch.Tensor:
@@ -216,23 +274,27 @@ class _Loop:
         )
         optimizer.set_curvature(diagonal.values())
 
-    def _step(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
+    def _step(self, inputs: torch.Tensor, labels: torch.Tensor, n: int) -> None:
+        """One update by a batch of `n` images, of which this process has those in `inputs`."""
         done = self._done()
         # Dropout and stochastic pooling draw from torch's generator: the same draws for the
         # same step, whether or not the run was interrupted before it.
         torch.default_generator.manual_seed(derive_seed(self.recipe.seed, "step", done))
         self._set_rate(self._rate(done))
         labels = labels.to(inputs.device, non_blocking=True)
-        with self.compute.autocast():
+        with self.compute.autocast(), self.group.drawing(n):
             scores = self.state.network(inputs)
-        loss = self.loss(scores.float(), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        value = loss.item()
+        loss = self.loss(scores.float(), labels) if len(labels) else scores.float().sum()
+        share = len(labels) / n
+        (loss * share).backward()
+        self.gradients.finish()
+        right = int((scores.detach().argmax(1) == labels).sum())
+        value, correct = self._agree(loss.item() * share, right)
         self._watch(value)
         self.state.update()
         if self.state.average:
             self.state.average.update(self.state.model, done)
-        self._count(value, len(labels), int((scores.detach().argmax(1) == labels).sum()))
+        self._count(value, n, int(correct))
 
     def _single_steps(
         self, single: SingleImages, inputs: torch.Tensor, labels: torch.Tensor
@@ -244,6 +306,7 @@ class _Loop:
         for value, right in zip(*single.take(inputs, labels, rates), strict=True):
             self._watch(value)
             self._count(value, 1, right)
+        self._agree()
 
     def _done(self) -> int:
         return self.state.counters.epoch * self.steps + self.state.counters.step
@@ -268,6 +331,17 @@ class _Loop:
         counters.correct += right
         self.images_done += images
 
+    def _agree(self, loss: float = 0.0, correct: float = 0.0) -> tuple[float, float]:
+        """The sums over all processes, and what they do next: a signal to one stops all."""
+        received = self.stop.received
+        wishes = [float(received), float(bool(received)), float(self.saving.due())]
+        *sums, signals, count, savings = self.group.total([loss, correct, *wishes])
+        self.stopped_by = int(signals / count) if count else 0
+        self.saves_now = savings > 0
+        if self.group.shares_columns:  # each has seen every image
+            sums = [value / self.group.size for value in sums]
+        return sums[0], sums[1]
+
     def _finish_epoch(self) -> Progress:
         recipe, counters = self.recipe, self.state.counters
         row: dict[str, Any] = {
@@ -284,6 +358,7 @@ class _Loop:
                     self.preprocessing,
                     precision=self.compute.precision,
                     lr=recipe.optimizer.lr,
+                    group=self.group,
                 )
                 network.train()
         progress = self._progress(row)
@@ -293,15 +368,11 @@ class _Loop:
         counters.loss_sum = 0.0
         if self._is_best(row):
             self.state.remember_best()
-        if self._keeps_epochs():
+        if self.keeps_epochs:
             weights = self.state.current_weights()
-            save_weights(self.run, weights, epoch_weights(counters.epoch))
+            self.state.save_weights(self.run, weights, epoch_weights(counters.epoch))
+        self._agree()
         return progress
-
-    def _keeps_epochs(self) -> bool:
-        asked = self.recipe.keep_epochs
-        size = sum(value.nbytes for value in self.state.current_weights().values())
-        return size <= SMALL_EPOCH if asked == "auto" else asked
 
     def _is_best(self, row: dict[str, Any]) -> bool:
         """Whether the newest row is the best: accuracy first, then the smaller loss."""
@@ -353,8 +424,14 @@ class _Loop:
         chosen = kept.pop(self.recipe.keep)
         if state.best and state.counters.best_epoch != state.counters.epoch:
             for name, other in kept.items():
-                save_weights(self.run, other, f"{name}.safetensors")
-        save_weights(self.run, chosen, "weights.safetensors")
+                state.save_weights(self.run, other, f"{name}.safetensors")
+        state.save_weights(self.run, chosen, "weights.safetensors")
+
+
+def _keeps_epochs(recipe: Recipe, model: nn.Module) -> bool:
+    asked = recipe.keep_epochs
+    size = sum(value.nbytes for value in model.state_dict().values())
+    return size <= SMALL_EPOCH if asked == "auto" else asked
 
 
 def _check_data(run: Run, train: Dataset) -> None:

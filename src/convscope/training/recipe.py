@@ -185,6 +185,8 @@ class Recipe(_Part):
         fourier: names of convolutions to compute by spectra, or `auto`, those that a measurement
             finds faster so.
         threads: CPU threads; 0 takes one for each physical core.
+        parallel: what several processes share out: the images of each batch (`data`), or the two
+            columns of alexnet-2012 (`columns`, two processes). One process does all of it.
     """
 
     name: str = Field(max_length=100, pattern=r"^\w[\w.+-]*$")
@@ -213,6 +215,7 @@ class Recipe(_Part):
     memory_format: Literal["auto", "channels_last", "contiguous"] = "channels_last"
     fourier: Literal["auto"] | tuple[str, ...] = ()
     threads: int = Field(default=0, ge=0, le=1024)
+    parallel: Literal["data", "columns"] = "data"
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     @model_validator(mode="after")

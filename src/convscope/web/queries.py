@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from convscope.documents import parse_json
 from convscope.errors import InputError
-from convscope.lab.answers import Refusal, json_bytes
 from convscope.text import printable
+from convscope.web.answers import Refusal, json_bytes
 
 
 async def json_body(request: Request) -> dict[str, Any]:
