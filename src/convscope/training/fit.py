@@ -125,11 +125,6 @@ class _Loop:
         self.chance = label_entropy(train.labels)
         self.loss = build_loss(recipe.loss)
         memory_format = MEMORY_FORMATS[compute.memory_format]
-        self.place: dict[str, Any] = {
-            "device": compute.device,
-            "dtype": compute.dtype(),
-            "memory_format": memory_format,
-        }
         model = build_model(run.document, seed=recipe.seed).train()
         set_initial(model, recipe.initial, train.images, self.smaller)
         model = model.to(compute.device)
@@ -174,8 +169,12 @@ class _Loop:
             )
             done = counters.epoch * self.steps + counters.step
             small = done < round(recipe.growth.share * self.total)
-            inputs = to_input(images, self.smaller if small else self.preprocessing)
-            self._step(inputs.to(**self.place, non_blocking=True), labels)
+            inputs = to_input(
+                images,
+                self.smaller if small else self.preprocessing,
+                batch_last=self.compute.uses_kernels,
+            )
+            self._step(inputs.to(**self.compute.place(), non_blocking=True), labels)
             yield
 
     def _step(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
