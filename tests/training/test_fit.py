@@ -19,6 +19,8 @@ from convscope.data.dataset import Dataset, Splits
 from convscope.data.preprocess import normalise
 from convscope.errors import InputError, Interrupted, TrainingError
 from convscope.run import epoch_weights, load_model, open_run, read_metrics
+from convscope.training import fit as fit_module
+from convscope.training.curvature import curvature_diagonal
 from convscope.training.fit import fit
 from convscope.training.progress import Progress
 from convscope.training.signals import StopRequest
@@ -71,7 +73,12 @@ def test_the_loop_is_a_bare_torch_loop(order: str, tmp_path: Path, few_digits: D
         assert torch.equal(trained[key], value), key
 
 
-@pytest.mark.parametrize("changes", [{}, AUGMENTED], ids=["plain", "everything random"])
+SDLM = {"optimizer": {"kind": "sdlm", "lr": 0.002, "mu": 1.0, "curvature_images": 20}}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, AUGMENTED, SDLM], ids=["plain", "everything random", "curvature"]
+)
 def test_cut_at_every_step_and_resumed_it_ends_the_same(
     tmp_path: Path, few_digits: Dataset, digits: Splits, changes: dict[str, object]
 ) -> None:
@@ -95,6 +102,27 @@ def test_cut_at_every_step_and_resumed_it_ends_the_same(
     assert len(messages) == 14  # two epochs of seven steps
     assert all(code == 130 and "--resume" in text for code, text in messages)
     assert fingerprint(run.path) == expected
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_curvature_is_measured_before_each_pass_on_few_images(
+    precision: str, tmp_path: Path, few_digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, tuple[int, ...], torch.dtype]] = []
+
+    def note(way: str, model: torch.nn.Module, inputs: torch.Tensor, *rest: object) -> object:
+        seen.append((way, tuple(inputs.shape), inputs.dtype))
+        found = curvature_diagonal(way, model, inputs, *rest)  # type: ignore[arg-type]
+        found["c1.bias"].fill_(1e9)
+        return found
+
+    monkeypatch.setattr(fit_module, "curvature_diagonal", note)
+    train(tmp_path / "run", SDLM | {"precision": precision}, few_digits)
+    assert seen == [("backpropagated", (20, 1, 32, 32), torch.float32)] * 2
+    trained = load_file(tmp_path / "run" / "weights.safetensors")
+    start = models.build("lenet5", seed=0).state_dict()
+    assert (trained["c1.bias"] - start["c1.bias"]).abs().max() < 1e-7, "held by its curvature"
+    assert (trained["c1.weight"] - start["c1.weight"]).abs().max() > 1e-4
 
 
 def test_time_decides_when_to_save_but_not_what_comes_out(

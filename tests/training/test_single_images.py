@@ -98,6 +98,7 @@ def test_cut_after_every_call_and_resumed_it_ends_the_same(
         {},
         {"batch_size": 2},
         {"averaging": 0.9},
+        {"kernels": "off"},
         {"optimizer": {"kind": "sgd", "lr": 0.1}},
         {"model": {"name": "lenet5"}},
         {"model": {"name": "lenet5-1998", "arguments": {"input_size": 40}}},

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from convscope.data.dataset import Images
 from convscope.data.preprocess import Preprocessing, constants, window
 from convscope.data.resample import weights
+from convscope.kernels.normalise import normalise
 from convscope.seeds import derive_seed
 
 
@@ -65,7 +66,9 @@ def batches(
         yield indices, chosen, labels[indices]
 
 
-def to_input(images: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
+def to_input(
+    images: torch.Tensor, preprocessing: Preprocessing, *, batch_last: bool = False
+) -> torch.Tensor:
     """The model's input for a batch of uint8 images: what `preprocess.normalise` gives.
 
     The bits are the same where nothing is resized; else the last ones of float32 differ.
@@ -73,12 +76,17 @@ def to_input(images: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor
     Args:
         images: uint8, N × C × H × W, of the preprocessing's channels, and of its size (then the
             central crop is taken) or already of its crop's.
+        batch_last: whether the result lies in the order that the kernels read, where it is made
+            in one pass: the same values.
 
     Returns:
         float32, N × C × H' × W', of the preprocessing's `input_shape`.
     """
     rows, columns = window(tuple(images.shape), images.dtype, preprocessing)
     images = images[:, :, rows, columns]
+    if batch_last and not preprocessing.resize:
+        border, fill = preprocessing.padding, preprocessing.fill
+        return normalise(images, *constants(preprocessing), border, fill)
     if preprocessing.resize:
         images = resample(images.float(), preprocessing.resize)
     if any(preprocessing.padding):

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from convscope.kernels import batch_last, library
+from convscope.kernels import batch_last
+from convscope.kernels.calls import address, call
 
 POOLINGS = {"none": 0, "max": 1, "min": 2, "average": 3}
 ACTIVATIONS = {
@@ -45,7 +46,7 @@ class Plan:
 class _Block(ctypes.Structure):
     """`struct block` of block.h."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         *((name, ctypes.c_void_p) for name in ("x", "weight", "bias", "y", "winner", "activated")),
         *((name, ctypes.c_void_p) for name in ("y_gradient", "x_gradient")),
         *((name, ctypes.c_void_p) for name in ("weight_gradient", "bias_gradient")),
@@ -83,32 +84,28 @@ class _Fused(torch.autograd.Function):
         winner = activated = None
         if plan.pooling == "average":
             activated = batch_last.empty((n, maps, job.rows, job.columns))
-            job.activated = activated.data_ptr()
         elif plan.pooling != "none":
             winner = torch.empty(y.untyped_storage().nbytes() // 4, dtype=torch.uint8)
-            job.winner = winner.data_ptr()
-        job.x, job.weight, job.y = x.data_ptr(), weight.data_ptr(), y.data_ptr()
-        job.bias = None if bias is None else bias.data_ptr()
-        _call("block_forward", job)
+        job.x, job.weight, job.bias, job.y = map(address, (x, weight, bias, y))
+        job.winner, job.activated = address(winner), address(activated)
+        call("block_forward", job)
         ctx.save_for_backward(x, weight, y, winner, activated)
         ctx.job = job
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(
-        ctx: Any, y_gradient: Tensor
-    ) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
+    @once_differentiable
+    def backward(ctx: Any, y_gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
         job = ctx.job
-        x, weight, _, _, _ = ctx.saved_tensors  # the rest stays alive with them
+        x, weight, y, winner, activated = ctx.saved_tensors
         y_gradient = batch_last.batch_last(y_gradient)
         x_gradient = batch_last.empty(tuple(x.shape)) if ctx.needs_input_grad[0] else None
         weight_gradient, bias_gradient = torch.empty_like(weight), torch.empty(job.out_maps)
-        job.y_gradient = y_gradient.data_ptr()
-        job.x_gradient = None if x_gradient is None else x_gradient.data_ptr()
-        job.weight_gradient = weight_gradient.data_ptr()
-        job.bias_gradient = bias_gradient.data_ptr()
-        _call("block_backward", job)
+        job.x, job.weight, job.y = map(address, (x, weight, y))
+        job.winner, job.activated = address(winner), address(activated)
+        job.y_gradient, job.x_gradient = address(y_gradient), address(x_gradient)
+        job.weight_gradient, job.bias_gradient = address(weight_gradient), address(bias_gradient)
+        call("block_backward", job)
         return x_gradient, weight_gradient, bias_gradient if ctx.needs_input_grad[2] else None, None
 
 
@@ -136,12 +133,3 @@ def _sizes(x: Tensor, weight: Tensor, plan: Plan) -> _Block:
         pooled_columns=(columns - plan.window[1]) // plan.step[1] + 1,
         activation=ACTIVATIONS[plan.activation],
     )
-
-
-def _call(name: str, job: _Block) -> None:
-    kernels = library.load()
-    assert kernels is not None, "who calls this has looked whether there are kernels"
-    arguments = [ctypes.POINTER(_Block), ctypes.c_long]
-    function = kernels.function(name, arguments, ctypes.c_int)
-    if function(ctypes.byref(job), torch.get_num_threads()):
-        raise MemoryError(f"{name}: there is not enough memory")

@@ -6,7 +6,7 @@
  *
  * Each value becomes value × scale + shift of its channel, rounded after the product and after the
  * sum, as data/preprocess.py does it: a table of the 256 results for each channel makes them. The
- * border gets `fill`'s. Images are taken by number, so choosing a batch is part of the same pass.
+ * border gets `fill`'s.
  *
  * Arithmetic: none. Bytes for each pixel: 1 read, 4 written; each task writes whole rows, and reads
  * the 64 bytes of a cache line of an image while they are in the first-level cache.
@@ -16,10 +16,9 @@
 
 struct normalise {
     const uint8_t *images;
-    const int64_t *chosen; /* numbers of the images */
     float *to;
     const float *table; /* C × 256 */
-    long n, channels, height, width, left, right, top, bottom, pitch, fill;
+    int64_t n, channels, height, width, left, right, top, bottom, pitch, fill;
 };
 
 static void one_row(long task, long worker, void *memory) {
@@ -41,13 +40,14 @@ static void one_row(long task, long worker, void *memory) {
     long image = job->channels * job->height * job->width;
     long offset = (channel * job->height + row) * job->width;
     for (long n = 0; n < job->n; n++) {
-        const uint8_t *from = job->images + job->chosen[n] * image + offset;
+        const uint8_t *from = job->images + n * image + offset;
         for (long column = 0; column < job->width; column++)
             to[column * pitch + n] = table[from[column]];
     }
 }
 
-void KERNEL(normalise)(const struct normalise *job, long threads) {
+int KERNEL(normalise)(const struct normalise *job, long threads) {
     long rows = job->top + job->height + job->bottom;
     run_tasks(one_row, (void *)job, job->channels * rows, threads);
+    return 0;
 }

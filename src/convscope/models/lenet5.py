@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from convscope.errors import InputError
 from convscope.layers.activation import Activation
 from convscope.layers.convolution import LENET5_C3, Convolution
+from convscope.layers.fusing import convolve_and_pool, dense
 from convscope.layers.padding import Pad
-from convscope.layers.pooling import Pool, activate_and_pool
+from convscope.layers.pooling import Pool
 from convscope.layers.pools import Subsampling
 from convscope.layers.rbf import CODES, RBF
 from convscope.layers.spec import check_choice
@@ -208,12 +209,11 @@ class LeNet5(Classifier):
 
     def forward(self, x: Tensor) -> Tensor:
         """N × C × H × W to N × classes."""
-        x = activate_and_pool(self.c1(x), self.c1_activation, self.s2)  # N, 6@28 → 6@14
-        x = activate_and_pool(self.c3(x), self.c3_activation, self.s4)  # N, 16@10 → 16@5
-        x = self.c5_activation(self.c5(x.flatten(1)))  # N, 120
-        x = self.f6_activation(self.f6(x))  # N, 84
-        scores: Tensor = self.output(x)  # N, classes
-        return scores
+        x = convolve_and_pool(x, self.c1, self.c1_activation, self.s2)  # N, 6@28 → 6@14
+        x = convolve_and_pool(x, self.c3, self.c3_activation, self.s4)  # N, 16@10 → 16@5
+        x = dense(x.flatten(1), self.c5, self.c5_activation)  # N, 120
+        x = dense(x, self.f6, self.f6_activation)  # N, 84
+        return dense(x, self.output)  # N, classes
 
 
 class LeNet5Published(Classifier):

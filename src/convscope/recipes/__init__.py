@@ -10,6 +10,7 @@ from convscope.training.recipe import Recipe
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "lenet5": _lenet5.lenet5,
     "lenet5-augmented": _lenet5.lenet5_augmented,
+    "lenet5-best": _lenet5.lenet5_best,
     "lenet5-keras": _lenet5.lenet5_keras,
     "lenet5-1998": _lenet5.lenet5_1998,
     "lenet5-1998-batches": _lenet5.lenet5_1998_batches,

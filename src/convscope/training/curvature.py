@@ -192,11 +192,18 @@ class _Cut:
     def hessians(self, loss: Loss, features: Tensor, labels: Tensor) -> Tensor:
         """∂²ℓ/∂f² for each image: N × outputs × outputs, symmetric."""
 
-        def of_one(one: Tensor, label: Tensor) -> Tensor:
-            scores = self.rbf(one[None]) if self.rbf else one[None]
-            return loss(scores, label[None])
+        def of_one(scores: Tensor, label: Tensor) -> Tensor:
+            return loss(scores[None], label[None])
 
-        found: Tensor = vmap(jacrev(jacrev(of_one)))(features.detach(), labels)
+        features = features.detach()
+        scores = self.rbf(features) if self.rbf else features
+        found: Tensor = vmap(jacrev(jacrev(of_one)))(scores, labels)
+        if self.rbf:
+            # s_c = −|x − w_c|² has the gradient −2(x − w_c) and the Hessian −2·I.
+            apart = 2 * (features[:, None, :] - self.rbf.codes)
+            slopes = vmap(grad(of_one))(scores, labels).sum(1)
+            found = apart.mT @ found @ apart
+            found.diagonal(dim1=1, dim2=2).sub_(2 * slopes[:, None])
         return (found + found.mT) / 2
 
     @torch.no_grad()

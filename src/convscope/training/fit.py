@@ -172,11 +172,6 @@ class _Loop:
         self.chance = label_entropy(train.labels)
         self.loss = build_loss(recipe.loss)
         memory_format = MEMORY_FORMATS[compute.memory_format]
-        self.place: dict[str, Any] = {
-            "device": compute.device,
-            "dtype": compute.dtype(),
-            "memory_format": memory_format,
-        }
         model = build_model(run.document, seed=recipe.seed).train()
         set_initial(model, recipe.initial, train.images, self.smaller)
         self.keeps_epochs = _keeps_epochs(recipe, model)
@@ -255,8 +250,12 @@ class _Loop:
             axes=self.axes,
         )
         small = self._done() < round(recipe.growth.share * self.total)
-        inputs = to_input(images, self.smaller if small else self.preprocessing)
-        return inputs.to(**self.place, non_blocking=True)
+        inputs = to_input(
+            images,
+            self.smaller if small else self.preprocessing,
+            batch_last=self.compute.uses_kernels,
+        )
+        return inputs.to(**self.compute.place(), non_blocking=True)
 
     def _measure_curvature(self, optimizer: SDLM, table: EpochTable) -> None:
         """Give the optimizer the curvature at the weights as they are now, for the coming pass."""
@@ -264,9 +263,13 @@ class _Loop:
         seed = derive_seed(recipe.seed, "curvature", self.state.counters.epoch)
         chosen = epoch_order(len(self.labels), seed, 0)[: recipe.optimizer.curvature_images]
         ((_, images, labels),) = batches(self.images, self.labels, chosen, len(chosen))
-        inputs = self._inputs(images, table, chosen)
+        inputs = self._inputs(images, table, chosen).float()  # as the weights that are moved
         diagonal = curvature_diagonal(
-            recipe.optimizer.curvature, self.state.model, inputs, labels, self.loss
+            recipe.optimizer.curvature,
+            self.state.model,
+            inputs,
+            labels.to(inputs.device),
+            self.loss,
         )
         optimizer.set_curvature(diagonal.values())
 

@@ -184,6 +184,9 @@ class Recipe(_Part):
             number of threads it decides the speed, and the last bits of the result.
         fourier: names of convolutions to compute by spectra, or `auto`, those that a measurement
             finds faster so.
+        kernels: whether convolutions with their pooling, and dense layers, are computed by the
+            kernels of `convscope.kernels`, where those know them: `auto`, if a measurement of the
+            network finds that clearly faster; float32 on the CPU alone.
         threads: CPU threads; 0 takes one for each physical core.
         parallel: what several processes share out: the images of each batch (`data`), or the two
             columns of alexnet-2012 (`columns`, two processes). One process does all of it.
@@ -214,6 +217,7 @@ class Recipe(_Part):
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     memory_format: Literal["auto", "channels_last", "contiguous"] = "channels_last"
     fourier: Literal["auto"] | tuple[str, ...] = ()
+    kernels: Literal["auto", "on", "off"] = "auto"
     threads: int = Field(default=0, ge=0, le=1024)
     parallel: Literal["data", "columns"] = "data"
     seed: int = Field(default=0, ge=0, lt=2**63)

@@ -81,7 +81,7 @@ def single_images(
     """The fast way, where the recipe asks for what the kernel computes; else None, and torch does.
 
     That is: lenet5-1998 in the paper's shape, batch size 1, sdlm, float32 on the CPU, no moving
-    average of the weights.
+    average of the weights, and kernels not off.
     """
     loss = recipe.loss
     arguments = recipe.model.arguments
@@ -93,6 +93,7 @@ def single_images(
         or recipe.batch_size != 1
         or not isinstance(optimizer, SDLM)
         or (compute.device, compute.precision) != ("cpu", "fp32")
+        or recipe.kernels == "off"
         or recipe.averaging
         or loss.label_smoothing
         or recipe.growth.size
