@@ -42,7 +42,7 @@ ALLOWED = {
     "prediction": f"{FILES} data evaluation run",
     "comparison": f"{FILES} evaluation run",
     "checking": f"{FILES} data",
-    "training": f"{FILES} seeds environment layers weights data evaluation run",
+    "training": f"{FILES} seeds environment layers models weights data evaluation run",
     "recipes": f"{BASE} data training",
     "listing": f"{BASE} data models recipes",
     "events": "evaluation training",
@@ -58,8 +58,9 @@ ALLOWED = {
     "cli_cache": "cli_options data printing",
     "cli_explain": f"{BASE} explain run pipeline printing",
     "cli_lab": "errors text lab",
-    "cli": f"{BASE} cli_options cli_cache cli_explain cli_lab terminal printing pipeline checking "
-    "comparison environment listing model_summary prediction",
+    "processes": "errors",
+    "cli": f"{BASE} processes cli_options cli_cache cli_explain cli_lab terminal printing pipeline "
+    "checking comparison environment listing model_summary prediction",
     "__main__": "cli",
     "__init__": "",
 }

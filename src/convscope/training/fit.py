@@ -6,18 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from convscope.data.augment import augment, colour_axes, epoch_table
 from convscope.data.batches import as_tensor, batches, epoch_order, to_input
 from convscope.data.dataset import Dataset
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError, Interrupted
-from convscope.run import Run, build_model, epoch_weights, write_metrics
+from convscope.run import Run, epoch_weights, write_metrics
 from convscope.seeds import derive_seed
 from convscope.text import printable
-from convscope.training.batch_statistics import share_batches
-from convscope.training.columns import check_columns, split_columns
 from convscope.training.compute import (
     MEMORY_FORMATS,
     Compute,
@@ -28,23 +25,21 @@ from convscope.training.compute import (
 )
 from convscope.training.distributed import ALONE, Group
 from convscope.training.gradients import GradientSums
-from convscope.training.initial import set_initial
-from convscope.training.inputs import check_input, grow_from
+from convscope.training.inputs import grow_from
 from convscope.training.losses import build_loss
 from convscope.training.measuring import compute_of
 from convscope.training.progress import Progress
 from convscope.training.recipe import Recipe, recipe_from_json
+from convscope.training.saving import Saving
 from convscope.training.schedule import learning_rate
 from convscope.training.signals import StopRequest
-from convscope.training.spectra import use_fourier
+from convscope.training.start import keeps_epochs, starting_network
 from convscope.training.state import TrainingState
 from convscope.training.validation import rank, validate
 from convscope.training.watch import WINDOW, check_loss, label_entropy
 
 CHECKPOINT_SECONDS = 1.0
-CHECKPOINT_SHARE = 0.02  # of the time may go into checkpoints: large networks save more rarely
 REPORT_SECONDS = 0.1
-SMALL_EPOCH = 2**20  # bytes of weights that are kept after every epoch, unless told otherwise
 
 
 def fit(
@@ -85,7 +80,7 @@ def fit(
     use_threads(group.threads(compute.threads))
     give_back_memory()
     keep_freed_memory()
-    saving = _Saving(checkpoint_seconds)
+    saving = Saving(checkpoint_seconds)
     loop = _Loop(run, recipe, compute, train, validation, group, stop or StopRequest(), saving)
     if group.tell(resume and run.checkpoint.exists()):
         loop.state.load(run)
@@ -122,26 +117,6 @@ def _compute_together(run: Run, recipe: Recipe, group: Group) -> Compute:
     return compute
 
 
-class _Saving:
-    """When the next checkpoint is due: so rarely that saving takes little of the time."""
-
-    def __init__(self, shortest: float) -> None:
-        self.shortest = self.pause = shortest
-        self.restart()
-
-    def restart(self) -> None:
-        self.last = time.monotonic()
-
-    def due(self) -> bool:
-        return time.monotonic() - self.last > self.pause
-
-    def save(self, state: TrainingState, run: Run) -> None:
-        started = time.monotonic()
-        state.save(run)
-        self.restart()
-        self.pause = max(self.shortest, (self.last - started) / CHECKPOINT_SHARE)
-
-
 class _Loop:
     """The state of one call of `fit`, and the steps that move it."""
 
@@ -154,7 +129,7 @@ class _Loop:
         validation: Dataset | None,
         group: Group,
         stop: StopRequest,
-        saving: _Saving,
+        saving: Saving,
     ) -> None:
         self.run, self.recipe, self.compute, self.validation = run, recipe, compute, validation
         self.group, self.stop, self.saving = group, stop, saving
@@ -174,20 +149,8 @@ class _Loop:
             "dtype": compute.dtype(),
             "memory_format": memory_format,
         }
-        model = build_model(run.document, seed=recipe.seed).train()
-        set_initial(model, recipe.initial, train.images, self.smaller)
-        self.keeps_epochs = _keeps_epochs(recipe, model)
-        if recipe.parallel == "columns":
-            check_columns(model)
-        if group.shares_columns:
-            split_columns(model, group)
-        if group.shares_images:
-            share_batches(model)
-        model = model.to(compute.device)
-        use_fourier(model, compute.fourier)
-        model = model.to(memory_format=memory_format)  # type: ignore[call-overload]
-        if recipe.growth.size:
-            check_input(model, self.smaller)
+        model = starting_network(run, recipe, compute, train.images, group)
+        self.keeps_epochs = keeps_epochs(recipe, run)
         self.state = TrainingState(model, recipe, compute, group)
         self.gradients = GradientSums(self.state.network.parameters(), group)
         self.started = time.monotonic()
@@ -363,12 +326,6 @@ class _Loop:
             for name, other in kept.items():
                 state.save_weights(self.run, other, f"{name}.safetensors")
         state.save_weights(self.run, chosen, "weights.safetensors")
-
-
-def _keeps_epochs(recipe: Recipe, model: nn.Module) -> bool:
-    asked = recipe.keep_epochs
-    size = sum(value.nbytes for value in model.state_dict().values())
-    return size <= SMALL_EPOCH if asked == "auto" else asked
 
 
 def _check_data(run: Run, train: Dataset) -> None:
