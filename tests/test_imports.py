@@ -47,7 +47,7 @@ ALLOWED = {
     "prediction_output": f"{BASE} prediction",
     "comparison": f"{FILES} evaluation run",
     "checking": f"{FILES} data",
-    "training": f"{FILES} seeds environment kernels layers weights data evaluation run",
+    "training": f"{FILES} seeds environment kernels layers weights data evaluation run models",
     "recipes": f"{BASE} data training",
     "listing": f"{BASE} data models recipes",
     "events": "evaluation training",
@@ -71,8 +71,9 @@ ALLOWED = {
     "cli_serve": "errors serving",
     "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab cli_serve "
     "terminal printing pipeline checking comparison environment listing "
-    "model_summary prediction cli_predict",
+    "model_summary prediction cli_predict processes",
     "cli_predict": f"{BASE} prediction prediction_output terminal",
+    "processes": "errors",
     "__main__": "cli",
     "__init__": "",
 }

@@ -83,8 +83,10 @@ def train(
     with joined() as group:
         if not group.first:
             return _follow(group)
-        begun = begun_by_this_launch(out)
+        command = command_line(chosen, settings, skip_bad)
+        begun = begun_by_this_launch(out, command)
         if begun is not None:
+            tell(Stage(f"going on with {printable(begun.path)}"))
             return _go_on(begun, tell, group)
         path = new_directory(out, chosen)
         keep_out_of_the_data(path, chosen)
@@ -100,7 +102,6 @@ def train(
             progress=counting(tell, "loading"),
         )
         _tell_cache(splits.train, tell)
-        command = command_line(chosen, settings, skip_bad)
         fitting = fit_to_data(chosen, splits.train)
         run = start_run(fitting, splits, path, skip_bad, keep, command, processes=group.size)
         return _train(run, splits, tell, group)

@@ -26,7 +26,7 @@ from convscope.run import (
 )
 from convscope.text import printable
 from convscope.training.compute import use_threads
-from convscope.training.distributed import launch_facts, launch_id, restarted
+from convscope.training.distributed import launch_facts, launch_id, restarts
 from convscope.training.inputs import plan_preprocessing
 from convscope.training.recipe import Recipe
 from convscope.version import __version__
@@ -71,19 +71,23 @@ def start_run(
     return write_run(path, document)
 
 
-def begun_by_this_launch(out: str | Path | None) -> Run | None:
+def begun_by_this_launch(out: str | Path | None, command: str) -> Run | None:
     """The run that torchrun's processes had begun when it started them again; else None.
 
     Args:
         out: the directory that was asked for; where it is None, the run lies under `runs/`.
+        command: that makes the run, see `command_line`.
     """
-    if not restarted():
+    launch = launch_id()
+    if launch is None:
         return None
     places = Path("runs").glob("*/run.json") if out is None else [Path(out) / "run.json"]
     for place in sorted(places, reverse=True):
         with contextlib.suppress(InputError):
             run = open_run(place.parent)
-            if run.document.environment.get("launch") == launch_id():
+            document = run.document
+            ours = (document.environment.get("launch"), document.command) == (launch, command)
+            if ours and (document.status == "training" or restarts()):
                 return run
     return None
 

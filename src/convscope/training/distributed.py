@@ -18,6 +18,8 @@ from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
 from convscope.errors import InputError, TrainingError
 from convscope.layers.draws import Maps, Rows, drawing
@@ -163,7 +165,10 @@ def joined() -> Iterator[Group]:
         _choose_accelerator(group)
         backend = "cpu:gloo,cuda:nccl"
     with peers():
-        dist.init_process_group(backend, timeout=PATIENCE)
+        store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        # torchrun keeps its store when it starts processes again, with the addresses of the dead.
+        fresh = PrefixStore(f"convscope/{restarts()}/{size}", store)
+        dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=PATIENCE)
     try:
         yield group
     finally:
@@ -201,9 +206,9 @@ def launch_facts(processes: int) -> dict[str, Any]:
     return {"processes": processes, "launch": launch or "by hand"}
 
 
-def restarted() -> bool:
-    """Whether torchrun has started this process in the place of one that died."""
-    return _number("TORCHELASTIC_RESTART_COUNT", 0) > 0
+def restarts() -> int:
+    """How often torchrun has started its processes again, since one of them died."""
+    return _number("TORCHELASTIC_RESTART_COUNT", 0)
 
 
 def _described() -> Group:

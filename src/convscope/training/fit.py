@@ -6,18 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from convscope.data.augment import EpochTable, augment, colour_axes, epoch_table
 from convscope.data.batches import as_tensor, batches, epoch_order, to_input
 from convscope.data.dataset import Dataset
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError, Interrupted
-from convscope.run import Run, build_model, epoch_weights, write_metrics
+from convscope.run import Run, epoch_weights, write_metrics
 from convscope.seeds import derive_seed
 from convscope.text import printable
-from convscope.training.batch_statistics import share_batches
-from convscope.training.columns import check_columns, split_columns
 from convscope.training.compute import (
     MEMORY_FORMATS,
     Compute,
@@ -29,25 +26,23 @@ from convscope.training.compute import (
 from convscope.training.curvature import curvature_diagonal
 from convscope.training.distributed import ALONE, Group
 from convscope.training.gradients import GradientSums
-from convscope.training.initial import set_initial
-from convscope.training.inputs import check_input, grow_from
+from convscope.training.inputs import grow_from
 from convscope.training.losses import build_loss
 from convscope.training.measuring import compute_of
 from convscope.training.optimizers import SDLM
 from convscope.training.progress import Progress
 from convscope.training.recipe import Recipe, recipe_from_json
+from convscope.training.saving import Saving
 from convscope.training.schedule import learning_rate
 from convscope.training.signals import StopRequest
 from convscope.training.single_images import IMAGES_A_CALL, SingleImages, single_images
-from convscope.training.spectra import use_fourier
+from convscope.training.start import keeps_epochs, starting_network
 from convscope.training.state import TrainingState
 from convscope.training.validation import rank, validate
 from convscope.training.watch import WINDOW, check_loss, label_entropy
 
 CHECKPOINT_SECONDS = 1.0
-CHECKPOINT_SHARE = 0.02  # of the time may go into checkpoints: large networks save more rarely
 REPORT_SECONDS = 0.1
-SMALL_EPOCH = 2**20  # bytes of weights that are kept after every epoch, unless told otherwise
 
 
 def fit(
@@ -88,7 +83,7 @@ def fit(
     use_threads(group.threads(compute.threads))
     give_back_memory()
     keep_freed_memory()
-    saving = _Saving(checkpoint_seconds)
+    saving = Saving(checkpoint_seconds)
     loop = _Loop(run, recipe, compute, train, validation, group, stop or StopRequest(), saving)
     if group.tell(resume and run.checkpoint.exists()):
         loop.state.load(run)
@@ -125,26 +120,6 @@ def _compute_together(run: Run, recipe: Recipe, group: Group) -> Compute:
     return compute
 
 
-class _Saving:
-    """When the next checkpoint is due: so rarely that saving takes little of the time."""
-
-    def __init__(self, shortest: float) -> None:
-        self.shortest = self.pause = shortest
-        self.restart()
-
-    def restart(self) -> None:
-        self.last = time.monotonic()
-
-    def due(self) -> bool:
-        return time.monotonic() - self.last > self.pause
-
-    def save(self, state: TrainingState, run: Run) -> None:
-        started = time.monotonic()
-        state.save(run)
-        self.restart()
-        self.pause = max(self.shortest, (self.last - started) / CHECKPOINT_SHARE)
-
-
 class _Loop:
     """The state of one call of `fit`, and the steps that move it."""
 
@@ -157,7 +132,7 @@ class _Loop:
         validation: Dataset | None,
         group: Group,
         stop: StopRequest,
-        saving: _Saving,
+        saving: Saving,
     ) -> None:
         self.run, self.recipe, self.compute, self.validation = run, recipe, compute, validation
         self.group, self.stop, self.saving = group, stop, saving
@@ -172,20 +147,13 @@ class _Loop:
         self.chance = label_entropy(train.labels)
         self.loss = build_loss(recipe.loss)
         memory_format = MEMORY_FORMATS[compute.memory_format]
-        model = build_model(run.document, seed=recipe.seed).train()
-        set_initial(model, recipe.initial, train.images, self.smaller)
-        self.keeps_epochs = _keeps_epochs(recipe, model)
-        if recipe.parallel == "columns":
-            check_columns(model)
-        if group.shares_columns:
-            split_columns(model, group)
-        if group.shares_images:
-            share_batches(model)
-        model = model.to(compute.device)
-        use_fourier(model, compute.fourier)
-        model = model.to(memory_format=memory_format)  # type: ignore[call-overload]
-        if recipe.growth.size:
-            check_input(model, self.smaller)
+        self.place: dict[str, Any] = {
+            "device": compute.device,
+            "dtype": compute.dtype(),
+            "memory_format": memory_format,
+        }
+        model = starting_network(run, recipe, compute, train.images, group)
+        self.keeps_epochs = keeps_epochs(recipe, run)
         self.state = TrainingState(model, recipe, compute, group)
         self.gradients = GradientSums(self.state.network.parameters(), group)
         alone = group.size == 1
@@ -425,12 +393,6 @@ class _Loop:
             for name, other in kept.items():
                 state.save_weights(self.run, other, f"{name}.safetensors")
         state.save_weights(self.run, chosen, "weights.safetensors")
-
-
-def _keeps_epochs(recipe: Recipe, model: nn.Module) -> bool:
-    asked = recipe.keep_epochs
-    size = sum(value.nbytes for value in model.state_dict().values())
-    return size <= SMALL_EPOCH if asked == "auto" else asked
 
 
 def _check_data(run: Run, train: Dataset) -> None:
