@@ -67,6 +67,8 @@ def effect_text(effect: Effect, *, interval: bool = True) -> str:
         whole = float(amount).is_integer()
         return (f"{amount:+,.0f}" if whole else f"{amount:+.3g}").replace("-", "−")
 
+    if effect["exact"] and "constant" in comparison:
+        return number(effect["arm_mean"])
     text = f"× {one(value)}" if ratio else f"{one(value)} {unit(measure)}".strip()
     if not interval or effect["exact"]:
         return text
