@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from convscope import cli_cache, cli_explain, cli_export, cli_lab, cli_predict, cli_serve
+from convscope import cli_cache, cli_explain, cli_export, cli_lab, cli_predict, cli_serve, cli_study
 from convscope.cli_options import Json
 
 app = typer.Typer(
@@ -151,6 +151,7 @@ app.command(epilog=cli_lab.EPILOG)(cli_lab.lab)
 app.command(epilog=cli_explain.EPILOG)(cli_explain.explain)
 app.command(epilog=cli_serve.EPILOG)(cli_serve.serve)
 app.command(epilog=cli_export.EPILOG)(cli_export.export)
+app.command(epilog=cli_study.EPILOG)(cli_study.study)
 
 
 @app.command(
