@@ -40,7 +40,7 @@ def few_digits(digits: Splits) -> Dataset:
 
 
 def small_recipe(**changes: object) -> Recipe:
-    """Two epochs of seven steps with one thread."""
+    """Two epochs of seven steps with one thread; by the kernels where there are such."""
     recipe = Recipe(
         name="small",
         model=ModelChoice(name="lenet5"),
@@ -48,6 +48,7 @@ def small_recipe(**changes: object) -> Recipe:
         batch_size=30,
         optimizer=Optimizer(kind="adam", lr=0.002),
         validation=0.0,
+        kernels="on",
         threads=1,
     )
     return Recipe.model_validate(recipe.model_dump() | changes)
