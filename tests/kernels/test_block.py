@@ -138,7 +138,7 @@ def test_a_block_by_hand(target: str) -> None:
     weight.requires_grad_()
     y = block(x, weight, torch.tensor([0.5]), Plan("identity", "max", (2, 2), (2, 2)))
     assert y.tolist() == [[[[5 + 9 + 0.5]]]]
-    y.backward(torch.tensor([[[[2.0]]]]))
+    y.backward(torch.tensor([[[[2.0]]]]))  # type: ignore[no-untyped-call]
     assert x.grad is not None
     assert weight.grad is not None
     assert x.grad.tolist() == [[[[0, 0, 0], [0, 2, 0], [0, 0, 2]]]]
