@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from convscope.run import Run as Run
     from convscope.run import load_model as load_model
     from convscope.run import open_run as open_run
+    from convscope.serving.server import serve as serve
     from convscope.shipping import export as export
     from convscope.training.fit import fit as fit
     from convscope.training.recipe import Recipe as Recipe
@@ -59,6 +60,7 @@ _HOME = {
     "open_run": "run",
     "predict": "prediction",
     "resume": "pipeline",
+    "serve": "serving.server",
     "show": "lab.notebook",
     "train": "pipeline",
 }
