@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from convscope import cli_cache, cli_explain, cli_export, cli_lab, cli_predict, cli_serve
+from convscope import cli_cache, cli_explain, cli_export, cli_lab, cli_predict, cli_serve, cli_study
 from convscope.cli_options import Json
 
 app = typer.Typer(
@@ -38,7 +38,8 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")
     "  convscope train alexnet-fast --data photos/\n"
     "  convscope train alexnet-cifar --data cifar10 --precision fp32\n"
     '  convscope train lenet5 --set \'model.arguments.pool={"layer":"pool","kind":"average"}\'\n'
-    "  convscope train --resume runs/lenet5-mnist-seed0-20261122-101500"
+    "  convscope train --resume runs/lenet5-mnist-seed0-20261122-101500\n"
+    "  torchrun --nproc-per-node 2 -m convscope train lenet5 --data mnist"
 )
 def train(
     recipe: Annotated[
@@ -81,6 +82,7 @@ def train(
     from convscope import pipeline
     from convscope.errors import InputError
     from convscope.printing import Listener, print_json
+    from convscope.processes import is_follower
 
     begun = [recipe, data, settings, out, skip_bad, print_recipe, precision, cache != "auto"]
     if resume and (any(begun) or seed is not None):
@@ -94,7 +96,7 @@ def train(
         chosen = pipeline.resolve(recipe, data=data, settings=settings, seed=seed)
         print_json(chosen.model_dump(mode="json"))
         return
-    with Listener(as_json=as_json) as listen:
+    with Listener(as_json=as_json, quiet=is_follower()) as listen:
         if resume:
             run = pipeline.resume(resume, listen=listen)
         else:
@@ -149,6 +151,7 @@ app.command(epilog=cli_lab.EPILOG)(cli_lab.lab)
 app.command(epilog=cli_explain.EPILOG)(cli_explain.explain)
 app.command(epilog=cli_serve.EPILOG)(cli_serve.serve)
 app.command(epilog=cli_export.EPILOG)(cli_export.export)
+app.command(epilog=cli_study.EPILOG)(cli_study.study)
 
 
 @app.command(
@@ -274,6 +277,7 @@ def _shape(text: str) -> tuple[int, int, int]:
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     from convscope.errors import ConvscopeError
+    from convscope.processes import is_told_here
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 shows escapes
@@ -281,7 +285,8 @@ def main() -> None:
     try:
         app()
     except ConvscopeError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if is_told_here(error):
+            print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -31,10 +31,13 @@ def print_json(document: object) -> None:
 
 
 class Listener:
-    """Shows work as it goes; the accuracy goes to standard output once it is known."""
+    """Shows work as it goes; the accuracy goes to standard output once it is known.
 
-    def __init__(self, *, as_json: bool) -> None:
-        self.as_json = as_json
+    A `quiet` one shows nothing: another process does.
+    """
+
+    def __init__(self, *, as_json: bool, quiet: bool = False) -> None:
+        self.as_json, self.quiet = as_json, quiet
         self.display = Display()
         self.broken_output: OSError | None = None
 
@@ -48,6 +51,8 @@ class Listener:
         from convscope.events import Stage, Work
         from convscope.training.progress import Progress
 
+        if self.quiet:
+            return
         if isinstance(event, Stage):
             self.display.line(event.text)
         elif isinstance(event, Progress):
@@ -67,6 +72,8 @@ class Listener:
 
     def finish(self, run: "Run") -> None:
         """Say where everything lies."""
+        if self.quiet:
+            return
         if self.broken_output is not None:
             raise self.broken_output
         from convscope.comparison import read_results

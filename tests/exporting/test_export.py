@@ -28,8 +28,7 @@ from convscope.exporting.network import to_graph
 from convscope.exporting.verifying import compare, pictures
 from convscope.onnx_file.check import check_file, check_graph
 from convscope.onnx_file.document import KEY
-from convscope.onnx_file.graph import to_pieces
-from convscope.predictors.of_onnx import open_session
+from convscope.predictors.of_onnx import Session
 from convscope.run import load_model, open_run
 from hostile_names import NAMES
 
@@ -72,7 +71,7 @@ def test_every_model_answers_alike_in_every_batch(name: str, arguments: dict[str
     )
     graph = to_graph(model, how, model.classes)
     check_graph(graph, document(how, model.classes))
-    session = open_session(to_pieces(graph, {}, version="test"), name)
+    session = Session(graph, name)
     assert compare(session, model, how, "pixels", 64) < 1e-5
 
 
