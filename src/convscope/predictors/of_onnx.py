@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from convscope.data.images import MAX_PIXELS
 from convscope.data.preprocess import normalise
 from convscope.errors import InputError
 from convscope.files import read_bytes
@@ -32,9 +33,9 @@ class OnnxPredictor:
         self.largest_batch = checked.largest_batch
         self._session = Session(checked.graph, self.shown, threads)
 
-    def read(self, data: bytes | Path) -> Images:
+    def read(self, data: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Images:
         """See `interface.Predictor`."""
-        return read_picture(data, self.preprocessing)
+        return read_picture(data, self.preprocessing, max_pixels)
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """See `interface.Predictor`."""
