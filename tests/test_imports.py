@@ -46,7 +46,7 @@ ALLOWED = {
     "prediction": f"{FILES} data evaluation run",
     "comparison": f"{FILES} evaluation run",
     "checking": f"{FILES} data",
-    "training": f"{FILES} seeds environment kernels layers weights data evaluation run",
+    "training": f"{FILES} seeds environment kernels layers models weights data evaluation run",
     "recipes": f"{BASE} data training",
     "listing": f"{BASE} data models recipes",
     "events": "evaluation training",
@@ -68,8 +68,9 @@ ALLOWED = {
     "cli_export": "cli_options printing shipping",
     "cli_lab": "errors text lab",
     "cli_serve": "errors serving",
-    "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab cli_serve terminal "
-    "printing pipeline checking comparison environment listing model_summary prediction",
+    "processes": "errors",
+    "cli": f"{BASE} processes cli_options cli_cache cli_explain cli_export cli_lab cli_serve "
+    "terminal printing pipeline checking comparison environment listing model_summary prediction",
     "__main__": "cli",
     "__init__": "",
 }

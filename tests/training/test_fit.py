@@ -48,7 +48,7 @@ ORDERS: dict[str, Callable[[int], torch.Tensor]] = {
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_loop_is_a_bare_torch_loop(order: str, tmp_path: Path, few_digits: Dataset) -> None:
     """Losses and weights equal those of fifteen plain lines, bit for bit."""
-    train(tmp_path / "run", {"order": order}, few_digits)
+    train(tmp_path / "run", {"order": order, "kernels": "off"}, few_digits)
     run = start_run(tmp_path / "other", small_recipe(), few_digits)
     inputs = torch.from_numpy(normalise(np.asarray(few_digits.images), run.document.preprocessing))
     labels = torch.from_numpy(few_digits.labels.copy())
