@@ -14,7 +14,7 @@ from convscope.data.catalog import CATALOG, load, load_test
 from convscope.data.dataset import Dataset, Splits
 from convscope.data.split import stratified
 from convscope.environment import peak_memory_bytes
-from convscope.errors import InputError, unknown_name
+from convscope.errors import InputError, TrainingError, unknown_name
 from convscope.evaluation.results import Evaluation
 from convscope.events import Listener, Stage, counting, ignore
 from convscope.recipes import recipe as recipe_by_name
@@ -152,9 +152,12 @@ def _follow(group: Group) -> Run:
             "process 0: give every machine the same"
         )
     training, held_out = _hold_out(splits, recipe_from_json(run.document.recipe))
-    with StopRequest() as stop:
-        for _ in fit(run, training, held_out, resume=True, stop=stop, group=group):
-            pass
+    try:
+        with StopRequest() as stop:
+            for _ in fit(run, training, held_out, resume=True, stop=stop, group=group):
+                pass
+    except InputError as error:  # the first process meets it, too, and says it
+        raise TrainingError(str(error)) from None
     return run
 
 
