@@ -27,7 +27,7 @@ format: $(SETUP)
 
 $(SETUP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sample,lab,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sample,lab,tune,track,dev]"
 	touch $(SETUP)
 
 clean:

@@ -51,6 +51,7 @@ ALLOWED = {
     "pipeline": f"{FILES} environment data evaluation run training recipes events reporting "
     "run_setup",
     "terminal": BASE,
+    "tuning": f"{FILES} seeds data evaluation run training events run_setup pipeline terminal",
     "printing": f"{BASE} documents comparison terminal events training",
     "lab": f"{FILES} environment shapes weights layers model_summary data evaluation explain run "
     "listing events reporting comparison pipeline",
@@ -58,9 +59,10 @@ ALLOWED = {
     "cli_cache": "cli_options data printing",
     "cli_explain": f"{BASE} explain run pipeline printing",
     "cli_lab": "errors text lab",
+    "cli_tune": "text cli_options printing tuning",
     "processes": "errors",
-    "cli": f"{BASE} processes cli_options cli_cache cli_explain cli_lab terminal printing pipeline "
-    "checking comparison environment listing model_summary prediction",
+    "cli": f"{BASE} processes cli_options cli_cache cli_explain cli_lab cli_tune terminal printing "
+    "pipeline checking comparison environment listing model_summary prediction",
     "__main__": "cli",
     "__init__": "",
 }

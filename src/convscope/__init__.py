@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from convscope.run import open_run as open_run
     from convscope.training.fit import fit as fit
     from convscope.training.recipe import Recipe as Recipe
+    from convscope.tuning.tune import tune as tune
     from convscope.version import __version__ as __version__
 
 _HOME = {
@@ -57,6 +58,7 @@ _HOME = {
     "resume": "pipeline",
     "show": "lab.notebook",
     "train": "pipeline",
+    "tune": "tuning.tune",
 }
 
 __all__ = sorted(_HOME)

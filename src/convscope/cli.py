@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from convscope import cli_cache, cli_explain, cli_lab
+from convscope import cli_cache, cli_explain, cli_lab, cli_tune
 from convscope.cli_options import Json
 
 app = typer.Typer(
@@ -176,6 +176,7 @@ def predict(
 
 app.command(epilog=cli_lab.EPILOG)(cli_lab.lab)
 app.command(epilog=cli_explain.EPILOG)(cli_explain.explain)
+app.command(epilog=cli_tune.EPILOG)(cli_tune.tune)
 
 
 @app.command(

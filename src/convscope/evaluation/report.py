@@ -7,6 +7,7 @@ this package by their hashes, pictures inside the file, and nothing else.
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from importlib import resources
 
 from convscope.evaluation import report_inside as inside
@@ -16,7 +17,7 @@ from convscope.evaluation import report_trust as trust
 from convscope.evaluation.report_input import FeatureMaps, ReportInput
 from convscope.text import html_text
 
-__all__ = ["FeatureMaps", "ReportInput", "render_html"]
+__all__ = ["FeatureMaps", "ReportInput", "page_html", "render_html"]
 
 
 def render_html(report: ReportInput) -> str:
@@ -34,6 +35,16 @@ def render_html(report: ReportInput) -> str:
         inside.origin_section(report),
     ]
     sections = [section for section in candidates if section is not None]
+    return page_html(report.title, report.created, results.hero_html(report), sections)
+
+
+def page_html(title: str, created: str, hero_html: str, sections: Sequence[results.Section]) -> str:
+    """A page in the report's style that loads nothing from outside.
+
+    Args:
+        title: of the document. created: when, for the foot of the page.
+        hero_html: its heading, markup. sections: its parts.
+    """
     style, script = _resource("report.css"), _resource("report.js")
     links = "".join(
         f'<li><a href="#{section.anchor}">{html_text(section.title)}</a></li>'
@@ -45,13 +56,13 @@ def render_html(report: ReportInput) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{_policy(style, script)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
-        f"<title>{html_text(report.title)}</title><style>{style}</style></head><body>"
+        f"<title>{html_text(title)}</title><style>{style}</style></head><body>"
         '<a class="skip" href="#main">Skip to the results</a>'
         '<button id="theme" type="button" aria-pressed="false" hidden>'
         '<span aria-hidden="true">◐</span> Dark</button>'
         f'<div class="page"><nav aria-label="Contents"><ol>{links}</ol></nav>'
-        f'<main id="main">{results.hero_html(report)}{body}'
-        f"<footer><p>Made by convscope, {html_text(report.created)}. This file needs no network."
+        f'<main id="main">{hero_html}{body}'
+        f"<footer><p>Made by convscope, {html_text(created)}. This file needs no network."
         f"</p></footer></main></div><script>{script}</script></body></html>\n"
     )
 
