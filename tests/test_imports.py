@@ -47,9 +47,10 @@ ALLOWED = {
     "listing": f"{BASE} data models recipes",
     "events": "evaluation training",
     "reporting": f"{FILES} data evaluation explain model_summary run events",
+    "tracking": f"{BASE} files evaluation events run training",
     "run_setup": f"{FILES} version environment data models run training",
     "pipeline": f"{FILES} environment data evaluation run training recipes events reporting "
-    "run_setup",
+    "run_setup tracking",
     "terminal": BASE,
     "tuning": f"{FILES} seeds data evaluation run training events run_setup pipeline terminal",
     "printing": f"{BASE} documents comparison terminal events training",

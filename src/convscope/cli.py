@@ -76,6 +76,10 @@ def train(
     print_recipe: Annotated[
         bool, typer.Option("--print-recipe", help="Show the resolved recipe and stop.")
     ] = False,
+    track: Annotated[
+        str | None,
+        typer.Option(help="Results for tensorboard or mlflow, too, in the run's directory."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a network, evaluate it on the test set, write the report."""
@@ -98,7 +102,7 @@ def train(
         return
     with Listener(as_json=as_json, quiet=is_follower()) as listen:
         if resume:
-            run = pipeline.resume(resume, listen=listen)
+            run = pipeline.resume(resume, track=track, listen=listen)
         else:
             run = pipeline.train(
                 recipe,
@@ -108,6 +112,7 @@ def train(
                 out=out,
                 skip_bad=skip_bad,
                 cache=cache,
+                track=track,
                 listen=listen,
             )
         listen.finish(run)
