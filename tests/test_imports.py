@@ -52,12 +52,13 @@ ALLOWED = {
     "listing": f"{BASE} data models recipes",
     "events": "evaluation training",
     "reporting": f"{FILES} data evaluation explain model_summary run events",
+    "tracking": f"{BASE} files evaluation events run training",
     "run_setup": f"{FILES} version environment data models run training",
     "pipeline": f"{FILES} environment data evaluation run training recipes events reporting "
-    "run_setup",
     "exporting": f"{FILES} shapes layers data evaluation run comparison onnx_file predictors",
     "shipping": f"{FILES} version data run comparison exporting pipeline reporting events",
     "terminal": BASE,
+    "tuning": f"{FILES} seeds data evaluation run training events run_setup pipeline terminal",
     "printing": f"{BASE} documents comparison terminal events training",
     "web": f"{BASE} documents",
     "lab": f"{FILES} web environment shapes weights layers model_summary data evaluation explain "
@@ -71,9 +72,10 @@ ALLOWED = {
     "cli_serve": "errors serving",
     "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab cli_serve "
     "terminal printing pipeline checking comparison environment listing "
-    "model_summary prediction cli_predict processes",
+    "model_summary prediction cli_predict processes cli_tune",
     "cli_predict": f"{BASE} prediction prediction_output terminal",
     "processes": "errors",
+    "cli_tune": "text cli_options printing tuning",
     "__main__": "cli",
     "__init__": "",
 }

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from convscope.shipping import export as export
     from convscope.training.fit import fit as fit
     from convscope.training.recipe import Recipe as Recipe
+    from convscope.tuning.tune import tune as tune
     from convscope.version import __version__ as __version__
 
 _HOME = {
@@ -63,6 +64,7 @@ _HOME = {
     "serve": "serving.server",
     "show": "lab.notebook",
     "train": "pipeline",
+    "tune": "tuning.tune",
 }
 
 __all__ = sorted(_HOME)
