@@ -50,7 +50,10 @@ ALLOWED = {
     "run_setup": f"{FILES} version environment data models run training",
     "pipeline": f"{FILES} environment data evaluation run training recipes events reporting "
     "run_setup",
+    "studies": f"{FILES} seeds environment layers models model_summary data evaluation run "
+    "training recipes events run_setup",
     "terminal": BASE,
+    "printing_studies": "text studies",
     "printing": f"{BASE} documents comparison terminal events training",
     "lab": f"{FILES} environment shapes weights layers model_summary data evaluation explain run "
     "listing events reporting comparison pipeline",
@@ -58,14 +61,15 @@ ALLOWED = {
     "cli_cache": "cli_options data printing",
     "cli_explain": f"{BASE} explain run pipeline printing",
     "cli_lab": "errors text lab",
-    "cli": f"{BASE} cli_options cli_cache cli_explain cli_lab terminal printing pipeline checking "
-    "comparison environment listing model_summary prediction",
+    "cli_study": "cli_options studies printing printing_studies",
+    "cli": f"{BASE} cli_options cli_cache cli_explain cli_lab cli_study terminal printing "
+    "pipeline checking comparison environment listing model_summary prediction",
     "__main__": "cli",
     "__init__": "",
 }
 
 # For the type checker alone, these may look up: they show what others made, or name it.
-UPWARD_TYPES = {"__init__", "printing", "terminal"}
+UPWARD_TYPES = {"__init__", "printing", "printing_studies", "terminal"}
 
 
 @dataclass(frozen=True)

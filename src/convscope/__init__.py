@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from convscope.run import Run as Run
     from convscope.run import load_model as load_model
     from convscope.run import open_run as open_run
+    from convscope.studies.running import study as study
     from convscope.training.fit import fit as fit
     from convscope.training.recipe import Recipe as Recipe
     from convscope.version import __version__ as __version__
@@ -56,6 +57,7 @@ _HOME = {
     "predict": "prediction",
     "resume": "pipeline",
     "show": "lab.notebook",
+    "study": "studies.running",
     "train": "pipeline",
 }
 

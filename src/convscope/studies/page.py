@@ -184,8 +184,25 @@ def _mean(one: Mapping[str, Any] | None, measure: str) -> str:
 
 
 def _note(arm: Mapping[str, Any]) -> str:
-    changes = "; ".join(f"{name} = {value}" for name, value in arm["changes"].items())
+    changes = "; ".join(
+        f"{name.removeprefix('model.arguments.')}: {_setting(value)}"
+        for name, value in arm["changes"].items()
+    )
     return ". ".join(part for part in (arm["note"], changes) if part) or "as the recipe has it"
+
+
+def _setting(value: Any) -> str:
+    """A setting as words: a layer as its kind and what differs from the default."""
+    if isinstance(value, Mapping):
+        parts = [
+            str(inner) if name == "kind" else f"{name} {_setting(inner)}"
+            for name, inner in value.items()
+            if name != "layer"
+        ]
+        return ", ".join(parts)
+    if isinstance(value, list | tuple):
+        return " ".join(map(_setting, value))
+    return str(value)
 
 
 def _curves(document: Document) -> Section:
@@ -222,8 +239,7 @@ def _curves(document: Document) -> Section:
 def _method(document: Document) -> Section:
     made, tuned = document["made"], document["tuned"]
     facts: dict[str, Any] = {
-        "how it was measured": document["method"] or "see the probes in the documentation",
-        "held equal": document["held_equal"] or "all but the change",
+        **({"how it was measured": document["method"]} if document["method"] else {}),
         "data": "; ".join(
             f"{one['name']}: {one['train']:,} of {one['of_train']:,} training images, "
             f"{one['test']:,} of {one['of_test']:,} test images"
