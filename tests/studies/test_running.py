@@ -172,7 +172,7 @@ def test_a_job_that_cannot_be_done_stops_the_study(tmp_path: Path) -> None:
 
 def test_a_key_is_of_what_decides_and_of_nothing_else() -> None:
     study = small_study()
-    job = {
+    job: dict[str, Any] = {
         "recipe": study.base(study.quick).model_dump(mode="json"),
         "images": study.images.model_dump(mode="json"),
         "trained": True,

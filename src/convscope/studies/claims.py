@@ -103,9 +103,9 @@ def command(document: Document) -> str:
     return f"convscope study {document['study']}{data} --budget {budget}{seeds} --report"
 
 
-DATA = {"mnist": "MNIST", "cifar10-jpeg": "CIFAR10-JPEG", "cifar10-jpeg-studies": "CIFAR10-JPEG"}
+DATA = {"mnist": "MNIST", "cifar10-jpeg": "CIFAR10-JPEG"}
 """How the commands name data that are given as a path."""
-SHOWN = {"mnist": "MNIST", "cifar10-jpeg-studies": "CIFAR-10 (JPEG)"}
+SHOWN = {"mnist": "MNIST", "cifar10-jpeg": "CIFAR-10 (JPEG)"}
 
 
 def _given(one: Mapping[str, Any]) -> bool:
