@@ -155,7 +155,11 @@ def test_hostile_names_are_inert_on_the_page(done: tuple[Path, dict[str, Any]]) 
 
 @pytest.mark.slow
 def test_a_training_that_fails_is_told_and_left_out(tmp_path: Path) -> None:
-    arms = [{"name": "max"}, {"name": "average", "set": {"optimizer": {"kind": "sgd", "lr": 1e6}}}]
+    wild = {
+        "optimizer": {"kind": "sgd", "lr": 1e9},
+        "model.arguments.activation": {"layer": "activation", "kind": "relu"},
+    }
+    arms = [{"name": "max"}, {"name": "average", "set": wild}]
     document = run_study(small_study(arms=arms), Plan(store=tmp_path, seeds=1))
     assert [one["arm"] for one in document["failures"]] == ["average"]
     assert "optimizer.lr" in document["failures"][0]["error"]

@@ -11,7 +11,7 @@ from convscope.evaluation.markup import count, details_html, duration, facts_htm
 from convscope.evaluation.page import Section, page_html
 from convscope.files import write_atomically
 from convscope.studies.plots import arm_chart, forest_chart
-from convscope.studies.results import rows_csv
+from convscope.studies.results import rows_csv, seeds_done
 from convscope.studies.verdicts import is_share
 from convscope.studies.wording import (
     compared_text,
@@ -75,7 +75,7 @@ def _facts(document: Document) -> str:
             len(document["rows"])
         ),
         "arms": count(len(document["arms"])),
-        "seeds": count(document["seeds"]),
+        "seeds": count(seeds_done(document)),
         "training images": count(max(one["train"] for one in data)),
         "test images": count(max(one["test"] for one in data)),
         "one core": duration(document["made"]["job_seconds"]),
@@ -249,8 +249,8 @@ def _method(document: Document) -> Section:
     if document["trained"]:
         facts["epochs"] = document["budget"]["epochs"]
         facts["seeds"] = (
-            f"0 to {document['seeds'] - 1}, the same in every arm: initial weights, order, and "
-            "which training images"
+            f"0 to {max(seeds_done(document), 1) - 1}, the same in every arm: initial weights, "
+            "order, and which training images"
         )
     if tuned and tuned["values"]:
         chosen = ", ".join(f"{arm} {value:g}" for arm, value in tuned["values"].items())

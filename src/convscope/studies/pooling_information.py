@@ -14,7 +14,7 @@ STUDY = Study(
     images={"source": "digits"},
     probes=(
         "accuracy",
-        {"probe": "locate", "layers": {"vector": "top.0"}, "fitted": 800, "tested": 300},
+        {"probe": "locate", "layers": {"vector": "top.0"}, "fitted": 1600, "tested": 400},
         {"probe": "cost"},
     ),
     arms=(
@@ -115,5 +115,5 @@ STUDY = Study(
     ),
     held_equal="images, epochs, learning rate and schedule, seeds",
     method="digits are moved by up to 5 pixels; a ridge regression on the values that the first "
-    "fully connected layer sees is fitted to 800 pictures and tested on 300 others",
+    "fully connected layer sees is fitted to 1,600 pictures and tested on 400 others",
 )
