@@ -59,7 +59,7 @@ def batches(
     for first in range(start * batch_size, len(order), batch_size):
         indices = order[first : first + batch_size]
         if in_memory is not None:
-            chosen = in_memory[indices]
+            chosen = in_memory.index_select(0, indices)  # an image at a time, not a pixel
         else:
             chosen = torch.from_numpy(images[indices.numpy()])
         yield indices, chosen, labels[indices]

@@ -15,17 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "activations.h"
 #include "correlate.h"
+#include "dense.h"
 #include "threads.h"
-
-struct dense { /* x and y as lanes.h says: inputs × pitch and outputs × pitch */
-    const float *x, *weight, *bias;
-    float *y;
-    const float *y_gradient;
-    float *x_gradient, *weight_gradient, *bias_gradient;
-    int64_t images, pitch, inputs, outputs, activation;
-};
 
 /* A product: to[o][vector] = sum over `length` of weights × x, in blocks of O × pieces of P. */
 struct product {

@@ -14,6 +14,7 @@ from convscope.errors import InputError, Interrupted
 from convscope.run import Run, build_model, epoch_weights, save_weights, write_metrics
 from convscope.seeds import derive_seed
 from convscope.text import printable
+from convscope.training.chain import Gradients
 from convscope.training.compute import (
     MEMORY_FORMATS,
     Compute,
@@ -23,7 +24,6 @@ from convscope.training.compute import (
 )
 from convscope.training.initial import set_initial
 from convscope.training.inputs import check_input, grow_from
-from convscope.training.losses import build_loss
 from convscope.training.measuring import compute_of
 from convscope.training.progress import Progress
 from convscope.training.recipe import Recipe, recipe_from_json
@@ -123,7 +123,6 @@ class _Loop:
         self.total = recipe.total_steps(self.steps)
         self.epochs = -(-self.total // self.steps)
         self.chance = label_entropy(train.labels)
-        self.loss = build_loss(recipe.loss)
         memory_format = MEMORY_FORMATS[compute.memory_format]
         model = build_model(run.document, seed=recipe.seed).train()
         set_initial(model, recipe.initial, train.images, self.smaller)
@@ -133,6 +132,7 @@ class _Loop:
         if recipe.growth.size:
             check_input(model, self.smaller)
         self.state = TrainingState(model, recipe, compute)
+        self.gradients = Gradients(self.state.network, recipe, compute)
         self.started = time.monotonic()
         self.shown = 0.0
         self.images_done = 0
@@ -186,12 +186,7 @@ class _Loop:
         lr = learning_rate(recipe.schedule, recipe.optimizer.lr, done, self.total, self.steps)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        labels = labels.to(inputs.device, non_blocking=True)
-        with self.compute.autocast():
-            scores = self.state.network(inputs)
-        loss = self.loss(scores.float(), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        value = loss.item()
+        value, right = self.gradients(inputs, labels.to(inputs.device, non_blocking=True))
         counters.recent = [*counters.recent[-WINDOW + 1 :], value]
         check_loss(counters.recent, done + 1, self.chance, recipe)
         self.state.update()
@@ -200,7 +195,7 @@ class _Loop:
         counters.step += 1
         counters.seen += len(labels)
         counters.loss_sum += value * len(labels)
-        counters.correct += int((scores.detach().argmax(1) == labels).sum())
+        counters.correct += right
         self.images_done += len(labels)
 
     def _finish_epoch(self) -> Progress:
