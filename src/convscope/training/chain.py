@@ -22,6 +22,7 @@ class Gradients:
     def __init__(self, network: nn.Module, recipe: Recipe, compute: Compute) -> None:
         self.network, self.compute = network, compute
         self.loss = build_loss(recipe.loss)
+        self._batch_size = recipe.batch_size
         self._smoothing = recipe.loss.label_smoothing
         self._parameters = list(network.parameters())
         self._may_chain = compute.uses_kernels and recipe.loss.kind == "cross-entropy"
@@ -29,10 +30,12 @@ class Gradients:
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> tuple[float, int]:
         """The mean loss, and how many images are told right."""
-        if self._may_chain and self._chain is None:
+        # Always the whole batches, whichever comes first: a resumed run must take the same way.
+        whole = len(inputs) == self._batch_size
+        if whole and self._may_chain and self._chain is None:
             self._chain = self._recorded(inputs, labels)
             self._may_chain = self._chain is not None
-        if self._chain is not None and inputs.shape == self._chain[0].shape:
+        if whole and self._chain is not None and inputs.shape == self._chain[0].shape:
             step, gradients = self._chain
             for parameter, gradient in zip(self._parameters, gradients, strict=True):
                 parameter.grad = gradient
