@@ -1,6 +1,7 @@
 """The gradients of a step: by a chain of kernels in one call where the network is one, else by
 autograd."""
 
+import torch
 from torch import Tensor, nn
 
 from convscope.kernels.step import Step, record
@@ -33,7 +34,8 @@ class Gradients:
         # Always the whole batches, whichever comes first: a resumed run must take the same way.
         whole = len(inputs) == self._batch_size
         if whole and self._may_chain and self._chain is None:
-            self._chain = self._recorded(inputs, labels)
+            with torch.random.fork_rng(devices=[]):  # trials take no random numbers of the training
+                self._chain = self._recorded(inputs, labels)
             self._may_chain = self._chain is not None
         if whole and self._chain is not None and inputs.shape == self._chain[0].shape:
             step, gradients = self._chain
