@@ -207,7 +207,7 @@ class _Loop:
             "learning_rate": self.state.optimizer.param_groups[0]["lr"],
         }
         if self.validation is not None:
-            with self.state.averaged() as network:
+            with self.state.averaged() as network, self.compute.autocast():
                 row |= validate(
                     network,
                     self.validation,
