@@ -24,7 +24,8 @@ struct product {
     const float *from; /* the numbers, o_step and step apart */
     const float *x;    /* length × x_step */
     float *to;         /* o × to_step */
-    float *memory;     /* length × MOST_O for each worker */
+    float *memory;     /* `room`, at least length × MOST_O, for each worker */
+    long room;
     const float *start; /* what each sum begins with, or NULL */
     long o_step, step, o, length, x_step, vectors, to_step;
     enum activation activation;
@@ -35,7 +36,7 @@ static long tasks_of(const struct product *p) { return parts_of(p->o, MOST_O); }
 /* A task: O results. Their numbers are put side by side, where all tiles find them in the cache. */
 static void some_results(const struct product *p, long task, long worker) {
     long o = begin_of(p->o, tasks_of(p), task), O = begin_of(p->o, tasks_of(p), task + 1) - o;
-    float *weights = p->memory + worker * p->length * MOST_O;
+    float *weights = p->memory + worker * p->room;
     for (long i = 0; i < p->length; i++)
         for (long j = 0; j < O; j++)
             weights[i * O + j] = p->from[(o + j) * p->o_step + i * p->step];
@@ -71,7 +72,7 @@ int KERNEL(dense_forward)(const struct dense *d, long threads) {
         .o = d->outputs, .length = d->inputs,
         .x = d->x, .x_step = d->pitch, .vectors = parts_of(d->images, LANES),
         .to = d->y, .to_step = d->pitch,
-        .start = d->bias, .activation = (enum activation)d->activation, .memory = memory,
+        .start = d->bias, .activation = (enum activation)d->activation, .memory = memory, .room = d->inputs * MOST_O,
     };
     run_tasks(forward_task, &p, tasks_of(&p), threads);
     free(memory);
@@ -83,8 +84,8 @@ struct backward {
     float *g;        /* outputs × pitch */
     float *turned;   /* images × x_step: x with inputs in the lanes */
     float *sums;     /* outputs × x_step: the weight gradient with room for whole vectors */
-    float *memory;   /* the products' */
-    long x_step;
+    float *memory;   /* the products', `room` for each worker, whichever it is at */
+    long room, x_step;
     struct product to_weights, to_x;
 };
 
@@ -137,13 +138,13 @@ static void gradients(struct backward *job, long threads) {
         .from = job->g, .o_step = d->pitch, .step = 1,
         .o = d->outputs, .length = d->images,
         .x = job->turned, .x_step = job->x_step, .vectors = job->x_step / LANES,
-        .to = job->sums, .to_step = job->x_step, .memory = job->memory,
+        .to = job->sums, .to_step = job->x_step, .memory = job->memory, .room = job->room,
     };
     job->to_x = (struct product){
         .from = d->weight, .o_step = 1, .step = d->inputs,
         .o = d->inputs, .length = d->outputs,
         .x = job->g, .x_step = d->pitch, .vectors = parts_of(d->images, LANES),
-        .to = d->x_gradient, .to_step = d->pitch, .memory = job->memory,
+        .to = d->x_gradient, .to_step = d->pitch, .memory = job->memory, .room = job->room,
     };
     long tasks = tasks_of(&job->to_weights) + (d->x_gradient ? tasks_of(&job->to_x) : 0);
     run_tasks(backward_task, job, tasks, threads);
@@ -158,7 +159,7 @@ int KERNEL(dense_backward)(const struct dense *d, long threads) {
     long all = sizes[0] + sizes[1] + sizes[2] + sizes[3];
     float *memory = malloc(sizeof(float) * (size_t)all);
     if (!memory) return 1;
-    struct backward job = {.dense = d, .x_step = x_step, .g = memory};
+    struct backward job = {.dense = d, .x_step = x_step, .room = longest * MOST_O, .g = memory};
     job.turned = job.g + sizes[0];
     job.sums = job.turned + sizes[1];
     job.memory = job.sums + sizes[2];
