@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from convscope import cli_cache, cli_explain, cli_export, cli_lab, cli_predict, cli_serve, cli_study
+from convscope import (
+    cli_cache,
+    cli_explain,
+    cli_export,
+    cli_lab,
+    cli_predict,
+    cli_serve,
+    cli_study,
+    cli_tune,
+)
 from convscope.cli_options import Json
 
 app = typer.Typer(
@@ -76,6 +85,10 @@ def train(
     print_recipe: Annotated[
         bool, typer.Option("--print-recipe", help="Show the resolved recipe and stop.")
     ] = False,
+    track: Annotated[
+        str | None,
+        typer.Option(help="Results for tensorboard or mlflow, too, in the run's directory."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a network, evaluate it on the test set, write the report."""
@@ -98,7 +111,7 @@ def train(
         return
     with Listener(as_json=as_json, quiet=is_follower()) as listen:
         if resume:
-            run = pipeline.resume(resume, listen=listen)
+            run = pipeline.resume(resume, track=track, listen=listen)
         else:
             run = pipeline.train(
                 recipe,
@@ -108,6 +121,7 @@ def train(
                 out=out,
                 skip_bad=skip_bad,
                 cache=cache,
+                track=track,
                 listen=listen,
             )
         listen.finish(run)
@@ -152,6 +166,7 @@ app.command(epilog=cli_explain.EPILOG)(cli_explain.explain)
 app.command(epilog=cli_serve.EPILOG)(cli_serve.serve)
 app.command(epilog=cli_export.EPILOG)(cli_export.export)
 app.command(epilog=cli_study.EPILOG)(cli_study.study)
+app.command(epilog=cli_tune.EPILOG)(cli_tune.tune)
 
 
 @app.command(

@@ -14,7 +14,7 @@ from convscope.data.catalog import CATALOG, load, load_test
 from convscope.data.dataset import Dataset, Splits
 from convscope.data.split import stratified
 from convscope.environment import peak_memory_bytes
-from convscope.errors import InputError, unknown_name
+from convscope.errors import InputError, TrainingError, unknown_name
 from convscope.evaluation.results import Evaluation
 from convscope.events import Listener, Stage, counting, ignore
 from convscope.recipes import recipe as recipe_by_name
@@ -30,6 +30,7 @@ from convscope.run_setup import (
     start_run,
 )
 from convscope.text import printable
+from convscope.tracking import check_tracker, tracked
 from convscope.training.compute import use_threads
 from convscope.training.distributed import Group, joined
 from convscope.training.fit import fit
@@ -51,6 +52,7 @@ def train(
     out: str | Path | None = None,
     skip_bad: bool = False,
     cache: str = "auto",
+    track: str | None = None,
     listen: Listener | None = None,
 ) -> Run:
     """Train a network, evaluate it on the test set, write the report.
@@ -65,6 +67,7 @@ def train(
         skip_bad: leave out image files that cannot be read, instead of stopping.
         cache: whether decoded images are kept on disk: where they do not fit into memory (auto),
             always or never.
+        track: `tensorboard` or `mlflow`: results go there, too, into the run's directory.
         listen: called with what happens: stages, progress, the evaluation.
 
     Returns:
@@ -79,6 +82,7 @@ def train(
     if cache not in _CACHE_MODES:
         raise unknown_name("cache mode", printable(cache), _CACHE_MODES)
     keep = _CACHE_MODES[cache]
+    check_tracker(track)
     chosen = resolve(recipe, data=data, settings=settings, seed=seed)
     with joined() as group:
         if not group.first:
@@ -87,7 +91,7 @@ def train(
         begun = begun_by_this_launch(out, command)
         if begun is not None:
             tell(Stage(f"going on with {printable(begun.path)}"))
-            return _go_on(begun, tell, group)
+            return _go_on(begun, tell, group, track)
         path = new_directory(out, chosen)
         keep_out_of_the_data(path, chosen)
         _, height, width = input_shape(chosen)
@@ -104,22 +108,27 @@ def train(
         _tell_cache(splits.train, tell)
         fitting = fit_to_data(chosen, splits.train)
         run = start_run(fitting, splits, path, skip_bad, keep, command, processes=group.size)
-        return _train(run, splits, tell, group)
+        return _train(run, splits, tell, group, track)
 
 
-def resume(run: str | Path | Run, *, listen: Listener | None = None) -> Run:
+def resume(
+    run: str | Path | Run, *, track: str | None = None, listen: Listener | None = None
+) -> Run:
     """Go on with an interrupted run; its weights come out as if it had never stopped.
 
-    A run that is complete is returned as it is.
+    A run that is complete is returned as it is. `track` and `listen` are those of `train`.
 
     Raises:
         InputError: there is no run, or its data are not what they were.
     """
+    check_tracker(track)
     with joined() as group:
-        return _go_on(open_run(run), listen or ignore, group) if group.first else _follow(group)
+        if not group.first:
+            return _follow(group)
+        return _go_on(open_run(run), listen or ignore, group, track)
 
 
-def _go_on(run: Run, tell: Listener, group: Group) -> Run:
+def _go_on(run: Run, tell: Listener, group: Group, track: str | None) -> Run:
     if run.document.status == "complete":
         _tell_followers(run, group)
         if (run.path / "results.json").exists():
@@ -133,7 +142,7 @@ def _go_on(run: Run, tell: Listener, group: Group) -> Run:
             f"the data at {printable(run.document.data.source)} have changed since the run began: "
             "put them back as they were, or start a new run"
         )
-    return _train(run, splits, tell, group)
+    return _train(run, splits, tell, group, track)
 
 
 def _follow(group: Group) -> Run:
@@ -152,9 +161,12 @@ def _follow(group: Group) -> Run:
             "process 0: give every machine the same"
         )
     training, held_out = _hold_out(splits, recipe_from_json(run.document.recipe))
-    with StopRequest() as stop:
-        for _ in fit(run, training, held_out, resume=True, stop=stop, group=group):
-            pass
+    try:
+        with StopRequest() as stop:
+            for _ in fit(run, training, held_out, resume=True, stop=stop, group=group):
+                pass
+    except InputError as error:  # the first process meets it, too, and says it
+        raise TrainingError(str(error)) from None
     return run
 
 
@@ -261,18 +273,19 @@ def load_data(
     )
 
 
-def _train(run: Run, splits: Splits, tell: Listener, group: Group) -> Run:
+def _train(run: Run, splits: Splits, tell: Listener, group: Group, track: str | None) -> Run:
     _tell_followers(run, group)
     training, held_out = _hold_out(splits, recipe_from_json(run.document.recipe))
     tell(Stage(_summary(run, training, held_out, splits.test, group)))
     run = _choose_compute(run, tell)
-    started = time.monotonic()
-    last: Progress | None = None
-    with StopRequest() as stop:
-        for last in fit(run, training, held_out, resume=True, stop=stop, group=group):
-            tell(last)
-    run = _finish(run, time.monotonic() - started, last)
-    evaluate_run(run, splits.test, write=True, robust=True, listen=tell)
+    with tracked(run, tell, track) as tell:
+        started = time.monotonic()
+        last: Progress | None = None
+        with StopRequest() as stop:
+            for last in fit(run, training, held_out, resume=True, stop=stop, group=group):
+                tell(last)
+        run = _finish(run, time.monotonic() - started, last)
+        evaluate_run(run, splits.test, write=True, robust=True, listen=tell)
     return run
 
 

@@ -24,11 +24,12 @@ class GradientSums:
     are added in float32, whatever the precision of the arithmetic.
 
     Attributes:
-        bytes: handed over so far by this process, to be added up with those of the others.
+        handed_over: bytes that this process has given to be added up with those of the others.
     """
 
+    handed_over = 0
+
     def __init__(self, parameters: Iterable[nn.Parameter], group: Group) -> None:
-        self.bytes = 0
         self._parcels: list[list[nn.Parameter]] = []
         self._missing: list[int] = []
         self._sent: list[tuple[torch.Tensor, Any]] = []
@@ -63,7 +64,7 @@ class GradientSums:
 
     def _send(self) -> None:
         content = _pack(self._parcels[len(self._sent)])
-        self.bytes += content.nbytes
+        GradientSums.handed_over += content.nbytes
         with peers():
             self._sent.append((content, dist.all_reduce(content, async_op=True)))
 
