@@ -144,7 +144,7 @@ def kernels_step(target: str, images: torch.Tensor, labels: torch.Tensor) -> Cal
         chosen = order[place : place + BATCH]
         place = (place + BATCH) % (len(order) - BATCH)
         inputs = to_input(images.index_select(0, chosen), PREPROCESSING, batch_last=True)
-        value, _ = gradients(inputs, labels[chosen])
+        value, _ = gradients(inputs, labels[chosen], len(inputs))
         optimizer.step()
         return value
 

@@ -65,14 +65,16 @@ def small_recipe(**changes: object) -> Recipe:
     return Recipe.model_validate(recipe.model_dump() | changes)
 
 
-def start_run(path: Path, recipe: Recipe, train: Dataset) -> Run:
+def start_run(
+    path: Path, recipe: Recipe, train: Dataset, input_shape: tuple[int, int, int] = (1, 32, 32)
+) -> Run:
     """A run directory for `fit`, as `train` makes it."""
     path.mkdir(parents=True)
     document = RunDocument(
         created="2026-01-01T00:00:00+00:00",
         convscope="test",
         model=ModelReference(name=recipe.model.name, arguments=recipe.model.arguments),
-        preprocessing=plan_preprocessing(recipe.inputs, train.images, (1, 32, 32)),
+        preprocessing=plan_preprocessing(recipe.inputs, train.images, input_shape),
         classes=train.classes,
         recipe=recipe.model_dump(mode="json"),
         data=DataReference(name=train.name, source="mnist-sample"),

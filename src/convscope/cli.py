@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from convscope import cli_cache, cli_explain, cli_lab
+from convscope import (
+    cli_cache,
+    cli_explain,
+    cli_export,
+    cli_lab,
+    cli_predict,
+    cli_serve,
+    cli_study,
+    cli_tune,
+)
 from convscope.cli_options import Json
 
 app = typer.Typer(
@@ -38,7 +47,8 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")
     "  convscope train alexnet-fast --data photos/\n"
     "  convscope train alexnet-cifar --data cifar10 --precision fp32\n"
     '  convscope train lenet5 --set \'model.arguments.pool={"layer":"pool","kind":"average"}\'\n'
-    "  convscope train --resume runs/lenet5-mnist-seed0-20261122-101500"
+    "  convscope train --resume runs/lenet5-mnist-seed0-20261122-101500\n"
+    "  torchrun --nproc-per-node 2 -m convscope train lenet5 --data mnist"
 )
 def train(
     recipe: Annotated[
@@ -75,12 +85,17 @@ def train(
     print_recipe: Annotated[
         bool, typer.Option("--print-recipe", help="Show the resolved recipe and stop.")
     ] = False,
+    track: Annotated[
+        str | None,
+        typer.Option(help="Results for tensorboard or mlflow, too, in the run's directory."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a network, evaluate it on the test set, write the report."""
     from convscope import pipeline
     from convscope.errors import InputError
     from convscope.printing import Listener, print_json
+    from convscope.processes import is_follower
 
     begun = [recipe, data, settings, out, skip_bad, print_recipe, precision, cache != "auto"]
     if resume and (any(begun) or seed is not None):
@@ -94,9 +109,9 @@ def train(
         chosen = pipeline.resolve(recipe, data=data, settings=settings, seed=seed)
         print_json(chosen.model_dump(mode="json"))
         return
-    with Listener(as_json=as_json) as listen:
+    with Listener(as_json=as_json, quiet=is_follower()) as listen:
         if resume:
-            run = pipeline.resume(resume, listen=listen)
+            run = pipeline.resume(resume, track=track, listen=listen)
         else:
             run = pipeline.train(
                 recipe,
@@ -106,6 +121,7 @@ def train(
                 out=out,
                 skip_bad=skip_bad,
                 cache=cache,
+                track=track,
                 listen=listen,
             )
         listen.finish(run)
@@ -144,36 +160,13 @@ def evaluate(
             print(f"report  {run / 'report.html'}")
 
 
-@app.command(
-    epilog="\b\nExamples:\n"
-    "  convscope predict runs/digits seven.png\n"
-    "  convscope predict runs/digits pictures/ --top 1 --json\n"
-    "  cat seven.png | convscope predict runs/digits -"
-)
-def predict(
-    run: RunPath,
-    images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Files, folders, or - for stdin.")
-    ],
-    top: Annotated[int, typer.Option(help="How many guesses for each picture.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-) -> None:
-    """Classify pictures with a trained run."""
-    from convscope.prediction import predict as predict_images
-    from convscope.printing import print_prediction
-
-    failed = 0
-    for prediction in predict_images(
-        run, images, top=top, stdin=sys.stdin.buffer if sys.stdin else None
-    ):
-        print_prediction(prediction, as_json=as_json)
-        failed += bool(prediction.error)
-    if failed:
-        raise typer.Exit(1)
-
-
+app.command(epilog=cli_predict.EPILOG)(cli_predict.predict)
 app.command(epilog=cli_lab.EPILOG)(cli_lab.lab)
 app.command(epilog=cli_explain.EPILOG)(cli_explain.explain)
+app.command(epilog=cli_serve.EPILOG)(cli_serve.serve)
+app.command(epilog=cli_export.EPILOG)(cli_export.export)
+app.command(epilog=cli_study.EPILOG)(cli_study.study)
+app.command(epilog=cli_tune.EPILOG)(cli_tune.tune)
 
 
 @app.command(
@@ -299,6 +292,7 @@ def _shape(text: str) -> tuple[int, int, int]:
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     from convscope.errors import ConvscopeError
+    from convscope.processes import is_told_here
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 shows escapes
@@ -306,7 +300,8 @@ def main() -> None:
     try:
         app()
     except ConvscopeError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if is_told_here(error):
+            print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -5,7 +5,7 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,13 +14,14 @@ from convscope.data.catalog import CATALOG, load, load_test
 from convscope.data.dataset import Dataset, Splits
 from convscope.data.split import stratified
 from convscope.environment import peak_memory_bytes
-from convscope.errors import InputError, unknown_name
+from convscope.errors import InputError, TrainingError, unknown_name
 from convscope.evaluation.results import Evaluation
 from convscope.events import Listener, Stage, counting, ignore
 from convscope.recipes import recipe as recipe_by_name
 from convscope.reporting import evaluate_run
-from convscope.run import Run, open_run, read_split
+from convscope.run import Run, RunDocument, open_run, read_split
 from convscope.run_setup import (
+    begun_by_this_launch,
     command_line,
     fit_to_data,
     input_shape,
@@ -29,7 +30,9 @@ from convscope.run_setup import (
     start_run,
 )
 from convscope.text import printable
+from convscope.tracking import check_tracker, tracked
 from convscope.training.compute import use_threads
+from convscope.training.distributed import Group, joined
 from convscope.training.fit import fit
 from convscope.training.inputs import picture_size
 from convscope.training.measuring import compute_of
@@ -49,6 +52,7 @@ def train(
     out: str | Path | None = None,
     skip_bad: bool = False,
     cache: str = "auto",
+    track: str | None = None,
     listen: Listener | None = None,
 ) -> Run:
     """Train a network, evaluate it on the test set, write the report.
@@ -63,6 +67,7 @@ def train(
         skip_bad: leave out image files that cannot be read, instead of stopping.
         cache: whether decoded images are kept on disk: where they do not fit into memory (auto),
             always or never.
+        track: `tensorboard` or `mlflow`: results go there, too, into the run's directory.
         listen: called with what happens: stages, progress, the evaluation.
 
     Returns:
@@ -77,49 +82,102 @@ def train(
     if cache not in _CACHE_MODES:
         raise unknown_name("cache mode", printable(cache), _CACHE_MODES)
     keep = _CACHE_MODES[cache]
+    check_tracker(track)
     chosen = resolve(recipe, data=data, settings=settings, seed=seed)
-    path = new_directory(out, chosen)
-    keep_out_of_the_data(path, chosen)
-    _, height, width = input_shape(chosen)
-    splits = load(
-        chosen.data,
-        size=picture_size(chosen.inputs, (height, width)),
-        aspect=chosen.inputs.aspect,
-        keep_size=chosen.inputs.fit == "resize",
-        cache=keep,
-        seed=chosen.seed,
-        skip_bad=skip_bad,
-        progress=counting(tell, "loading"),
-    )
-    _tell_cache(splits.train, tell)
-    command = command_line(chosen, settings, skip_bad)
-    run = start_run(fit_to_data(chosen, splits.train), splits, path, skip_bad, keep, command)
-    return _train(run, splits, tell)
+    with joined() as group:
+        if not group.first:
+            return _follow(group)
+        command = command_line(chosen, settings, skip_bad)
+        begun = begun_by_this_launch(out, command)
+        if begun is not None:
+            tell(Stage(f"going on with {printable(begun.path)}"))
+            return _go_on(begun, tell, group, track)
+        path = new_directory(out, chosen)
+        keep_out_of_the_data(path, chosen)
+        _, height, width = input_shape(chosen)
+        splits = load(
+            chosen.data,
+            size=picture_size(chosen.inputs, (height, width)),
+            aspect=chosen.inputs.aspect,
+            keep_size=chosen.inputs.fit == "resize",
+            cache=keep,
+            seed=chosen.seed,
+            skip_bad=skip_bad,
+            progress=counting(tell, "loading"),
+        )
+        _tell_cache(splits.train, tell)
+        fitting = fit_to_data(chosen, splits.train)
+        run = start_run(fitting, splits, path, skip_bad, keep, command, processes=group.size)
+        return _train(run, splits, tell, group, track)
 
 
-def resume(run: str | Path | Run, *, listen: Listener | None = None) -> Run:
+def resume(
+    run: str | Path | Run, *, track: str | None = None, listen: Listener | None = None
+) -> Run:
     """Go on with an interrupted run; its weights come out as if it had never stopped.
 
-    A run that is complete is returned as it is.
+    A run that is complete is returned as it is. `track` and `listen` are those of `train`.
 
     Raises:
         InputError: there is no run, or its data are not what they were.
     """
-    run = open_run(run)
-    tell = listen or ignore
-    if run.document.status == "complete" and not (run.path / "results.json").exists():
-        evaluate(run, listen=tell)  # it was cut after training and before its report
-        return run
+    check_tracker(track)
+    with joined() as group:
+        if not group.first:
+            return _follow(group)
+        return _go_on(open_run(run), listen or ignore, group, track)
+
+
+def _go_on(run: Run, tell: Listener, group: Group, track: str | None) -> Run:
     if run.document.status == "complete":
-        tell(Stage(f"{printable(run.path)} is complete: there is nothing to resume"))
+        _tell_followers(run, group)
+        if (run.path / "results.json").exists():
+            tell(Stage(f"{printable(run.path)} is complete: there is nothing to resume"))
+        else:  # it was cut after training and before its report
+            evaluate(run, listen=tell)
         return run
     splits = load_data(run, tell)
-    if splits.train.provenance.get("sha256") != run.document.data.provenance.get("sha256"):
+    if not _same_data(splits, run):
         raise InputError(
             f"the data at {printable(run.document.data.source)} have changed since the run began: "
             "put them back as they were, or start a new run"
         )
-    return _train(run, splits, tell)
+    return _train(run, splits, tell, group, track)
+
+
+def _follow(group: Group) -> Run:
+    """The part of a process that is not the first: take the run from that one, and train with it.
+
+    Its machine needs the data, and nothing of the run's directory.
+    """
+    told = group.tell()
+    run = Run(Path(told["path"]), RunDocument.model_validate(told["document"]))
+    if run.document.status == "complete":
+        return run
+    splits = load_data(run, ignore, test_files=told["test_files"])
+    if not _same_data(splits, run):
+        raise InputError(
+            f"process {group.rank} found other data at {printable(run.document.data.source)} than "
+            "process 0: give every machine the same"
+        )
+    training, held_out = _hold_out(splits, recipe_from_json(run.document.recipe))
+    try:
+        with StopRequest() as stop:
+            for _ in fit(run, training, held_out, resume=True, stop=stop, group=group):
+                pass
+    except InputError as error:  # the first process meets it, too, and says it
+        raise TrainingError(str(error)) from None
+    return run
+
+
+def _tell_followers(run: Run, group: Group) -> None:
+    document = run.document.model_dump(mode="json")
+    group.tell({"path": str(run.path), "document": document, "test_files": read_split(run)})
+
+
+def _same_data(splits: Splits, run: Run) -> bool:
+    recorded = run.document.data.provenance.get("sha256")
+    return bool(splits.train.provenance.get("sha256") == recorded)
 
 
 def evaluate(
@@ -185,8 +243,17 @@ def resolve(
     return override(recipe_from_json(chosen.model_dump(mode="json") | changes), settings)
 
 
-def load_data(run: Run, listen: Listener = ignore) -> Splits:
-    """The data a run was trained on, split as it was then."""
+def load_data(
+    run: Run, listen: Listener = ignore, *, test_files: Sequence[str] | None = None
+) -> Splits:
+    """The data a run was trained on, split as it was then.
+
+    Args:
+        run: names the data.
+        listen: hears of the progress.
+        test_files: names of the test files, where another process has read them; else those that
+            the run's directory has.
+    """
     reference, wanted = run.document.data, run.document.preprocessing
     if reference.source not in CATALOG and not os.path.exists(reference.source):
         raise InputError(
@@ -200,29 +267,36 @@ def load_data(run: Run, listen: Listener = ignore) -> Splits:
         channels=wanted.channels,
         cache=reference.cache,
         seed=reference.seed,
-        test_files=read_split(run),
+        test_files=read_split(run) if test_files is None else tuple(test_files),
         skip_bad=reference.skip_bad,
         progress=counting(listen, "loading"),
     )
 
 
-def _train(run: Run, splits: Splits, tell: Listener) -> Run:
-    recipe = recipe_from_json(run.document.recipe)
+def _train(run: Run, splits: Splits, tell: Listener, group: Group, track: str | None) -> Run:
+    _tell_followers(run, group)
+    training, held_out = _hold_out(splits, recipe_from_json(run.document.recipe))
+    tell(Stage(_summary(run, training, held_out, splits.test, group)))
+    run = _choose_compute(run, tell)
+    with tracked(run, tell, track) as tell:
+        started = time.monotonic()
+        last: Progress | None = None
+        with StopRequest() as stop:
+            for last in fit(run, training, held_out, resume=True, stop=stop, group=group):
+                tell(last)
+        run = _finish(run, time.monotonic() - started, last)
+        evaluate_run(run, splits.test, write=True, robust=True, listen=tell)
+    return run
+
+
+def _hold_out(splits: Splits, recipe: Recipe) -> tuple[Dataset, Dataset | None]:
+    """The images to train with and those to validate with."""
     training, held_out = splits.train, splits.validation
     if held_out is None and recipe.validation:
         kept, taken = stratified(training.labels, recipe.validation, recipe.seed)
         held_out = training.subset(taken, split="validation")
         training = training.subset(kept, split="train")
-    tell(Stage(_summary(run, training, held_out, splits.test)))
-    run = _choose_compute(run, tell)
-    started = time.monotonic()
-    last: Progress | None = None
-    with StopRequest() as stop:
-        for last in fit(run, training, held_out, resume=True, stop=stop):
-            tell(last)
-    run = _finish(run, time.monotonic() - started, last)
-    evaluate_run(run, splits.test, write=True, robust=True, listen=tell)
-    return run
+    return training, held_out
 
 
 def _choose_compute(run: Run, tell: Listener) -> Run:
@@ -257,11 +331,14 @@ def _tell_cache(images: Dataset, tell: Listener) -> None:
         tell(Stage(f"decoded images {how} {printable(cache['path'])}, {size}{again}"))
 
 
-def _summary(run: Run, train: Dataset, validation: Dataset | None, test: Dataset) -> str:
+def _summary(
+    run: Run, train: Dataset, validation: Dataset | None, test: Dataset, group: Group
+) -> str:
     channels, height, width = run.document.preprocessing.input_shape
     held_out = f", {len(validation):,} to validate" if validation else ""
     return (
         f"{run.document.model.name} on {printable(train.name)}: {len(train):,} images to train"
         f"{held_out}, {len(test):,} to test; {len(train.classes)} classes, "
         f"input {channels}×{height}×{width}"
+        + (f"; {group.size} processes" if group.size > 1 else "")
     )

@@ -1,5 +1,6 @@
 """The set-up of a new run: its directory, and the document that all later steps read."""
 
+import contextlib
 import shlex
 import time
 from collections.abc import Iterable
@@ -14,16 +15,31 @@ from convscope.data.catalog import CATALOG
 from convscope.data.dataset import Dataset, Splits
 from convscope.environment import describe_environment
 from convscope.errors import InputError
-from convscope.run import DataReference, ModelReference, Run, RunDocument, write_run, write_split
+from convscope.run import (
+    DataReference,
+    ModelReference,
+    Run,
+    RunDocument,
+    open_run,
+    write_run,
+    write_split,
+)
 from convscope.text import printable
 from convscope.training.compute import use_threads
+from convscope.training.distributed import launch_facts, launch_id, restarts
 from convscope.training.inputs import plan_preprocessing
 from convscope.training.recipe import Recipe
 from convscope.version import __version__
 
 
 def start_run(
-    recipe: Recipe, splits: Splits, path: Path, skip_bad: bool, cache: CacheMode, command: str
+    recipe: Recipe,
+    splits: Splits,
+    path: Path,
+    skip_bad: bool,
+    cache: CacheMode,
+    command: str,
+    processes: int = 1,
 ) -> Run:
     """Make the run directory; from here on all that matters is read from it."""
     train = splits.train
@@ -45,7 +61,7 @@ def start_run(
             sizes={"train": len(train), "test": len(splits.test)},
             provenance={k: v for k, v in train.provenance.items() if k != "cache"},
         ),
-        environment=describe_environment(),
+        environment=describe_environment() | launch_facts(processes),
     )
     path.mkdir(parents=True, exist_ok=True)
     if any(path.iterdir()):
@@ -53,6 +69,27 @@ def start_run(
     if splits.test.files and "split" in train.provenance:
         write_split(path, splits.test.files)
     return write_run(path, document)
+
+
+def begun_by_this_launch(out: str | Path | None, command: str) -> Run | None:
+    """The run that torchrun's processes had begun when it started them again; else None.
+
+    Args:
+        out: the directory that was asked for; where it is None, the run lies under `runs/`.
+        command: that makes the run, see `command_line`.
+    """
+    launch = launch_id()
+    if launch is None:
+        return None
+    places = Path("runs").glob("*/run.json") if out is None else [Path(out) / "run.json"]
+    for place in sorted(places, reverse=True):
+        with contextlib.suppress(InputError):
+            run = open_run(place.parent)
+            document = run.document
+            ours = (document.environment.get("launch"), document.command) == (launch, command)
+            if ours and (document.status == "training" or restarts()):
+                return run
+    return None
 
 
 def fit_to_data(recipe: Recipe, train: Dataset) -> Recipe:

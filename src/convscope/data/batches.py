@@ -1,7 +1,7 @@
 """The order of an epoch, its batches, and the way from pixels to a network's input."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -44,7 +44,7 @@ def batches(
     labels: torch.Tensor,
     order: torch.Tensor,
     batch_size: int,
-    start: int = 0,
+    share: Callable[[int], slice] = slice,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """The batches of an epoch: (indices, images, labels), the last one smaller if need be.
 
@@ -53,11 +53,12 @@ def batches(
         labels: int64, N.
         order: which images, in which order.
         batch_size: 1 or more.
-        start: batches to leave out at the beginning; those an interrupted run has done.
+        share: from the number of images in a batch to those that are wanted of it.
     """
     in_memory = as_tensor(images) if isinstance(images, np.ndarray) else None
-    for first in range(start * batch_size, len(order), batch_size):
+    for first in range(0, len(order), batch_size):
         indices = order[first : first + batch_size]
+        indices = indices[share(len(indices))]
         if in_memory is not None:
             chosen = in_memory.index_select(0, indices)  # an image at a time, not a pixel
         else:

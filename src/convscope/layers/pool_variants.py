@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convscope.errors import InputError
+from convscope.layers.draws import draw
 from convscope.layers.pools import AveragePool, MaxPool, PoolModule
 from convscope.layers.windows import Grid, exact_sides, unfold_windows
 from convscope.shapes import Window
@@ -53,8 +54,11 @@ class StochasticPool(PoolModule):
         weights = weights.to(torch.promote_types(weights.dtype, torch.float32))
         cumulative = weights.cumsum(dim=-1)
         total = cumulative[..., -1:]
-        uniform = torch.rand(
-            total.shape, generator=self.generator, dtype=weights.dtype, device=weights.device
+        uniform = draw(
+            total.shape,
+            lambda shape: torch.rand(
+                shape, generator=self.generator, dtype=weights.dtype, device=weights.device
+            ),
         )
         # Rounding must not reach the total, or an index past the last weight could be chosen.
         point = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))

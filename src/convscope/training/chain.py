@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from convscope.kernels.step import Step, record
 from convscope.training.compute import Compute
+from convscope.training.distributed import ALONE, Group
+from convscope.training.gradients import GradientSums
 from convscope.training.losses import build_loss
 from convscope.training.recipe import Recipe
 
@@ -18,19 +20,29 @@ class Gradients:
 
     Args:
         network: in training mode. recipe: for its loss. compute: how to compute.
+        group: the processes whose gradients are added up.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, compute: Compute) -> None:
-        self.network, self.compute = network, compute
+    def __init__(
+        self, network: nn.Module, recipe: Recipe, compute: Compute, group: Group = ALONE
+    ) -> None:
+        self.network, self.compute, self.group = network, compute, group
         self.loss = build_loss(recipe.loss)
         self._batch_size = recipe.batch_size
         self._smoothing = recipe.loss.label_smoothing
         self._parameters = list(network.parameters())
-        self._may_chain = compute.uses_kernels and recipe.loss.kind == "cross-entropy"
+        self._sums = GradientSums(self._parameters, group)
+        known = compute.uses_kernels and recipe.loss.kind == "cross-entropy"
+        self._may_chain = known and group.size == 1
         self._chain: tuple[Step, list[Tensor]] | None = None
 
-    def __call__(self, inputs: Tensor, labels: Tensor) -> tuple[float, int]:
-        """The mean loss, and how many images are told right."""
+    def __call__(self, inputs: Tensor, labels: Tensor, n: int) -> tuple[float, int]:
+        """This process's part of the batch's mean loss, and how many images it has told right.
+
+        Args:
+            inputs, labels: this process's part of the batch.
+            n: images of the whole batch.
+        """
         # Always the whole batches, whichever comes first: a resumed run must take the same way.
         whole = len(inputs) == self._batch_size
         if self._chain is not None and not self._chain[0].is_current(self._parameters):
@@ -44,16 +56,19 @@ class Gradients:
             for parameter, gradient in zip(self._parameters, gradients, strict=True):
                 parameter.grad = gradient
             return step(inputs, labels)
-        return self._by_autograd(inputs, labels)
+        return self._by_autograd(inputs, labels, n)
 
-    def _by_autograd(self, inputs: Tensor, labels: Tensor) -> tuple[float, int]:
+    def _by_autograd(self, inputs: Tensor, labels: Tensor, n: int) -> tuple[float, int]:
         for parameter in self._parameters:
             parameter.grad = None
-        with self.compute.autocast():
+        with self.compute.autocast(), self.group.drawing(n):
             scores = self.network(inputs)
-        loss = self.loss(scores.float(), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.item(), int((scores.detach().argmax(1) == labels).sum())
+        # A process without images of a small batch has nothing to add, but must take part.
+        loss = self.loss(scores.float(), labels) if len(labels) else scores.float().sum()
+        share = len(labels) / n
+        (loss * share).backward()
+        self._sums.finish()
+        return loss.item() * share, int((scores.detach().argmax(1) == labels).sum())
 
     def _recorded(self, inputs: Tensor, labels: Tensor) -> tuple[Step, list[Tensor]] | None:
         """The network as a chain, if it is one and gives what autograd gives."""
@@ -63,7 +78,7 @@ class Gradients:
             return None
         step, gradients = found
         step(inputs, labels)
-        self._by_autograd(inputs, labels)
+        self._by_autograd(inputs, labels, len(inputs))
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             assert parameter.grad is not None
             off = (parameter.grad - gradient).abs().max()

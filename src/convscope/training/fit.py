@@ -2,42 +2,45 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from convscope.data.augment import augment, colour_axes, epoch_table
+from convscope.data.augment import EpochTable, augment, colour_axes, epoch_table
 from convscope.data.batches import as_tensor, batches, epoch_order, to_input
 from convscope.data.dataset import Dataset
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError, Interrupted
-from convscope.run import Run, build_model, epoch_weights, save_weights, write_metrics
+from convscope.run import Run, epoch_weights, write_metrics
 from convscope.seeds import derive_seed
 from convscope.text import printable
 from convscope.training.chain import Gradients
 from convscope.training.compute import (
-    MEMORY_FORMATS,
     Compute,
+    compute_from_json,
     give_back_memory,
     keep_freed_memory,
     use_threads,
 )
-from convscope.training.initial import set_initial
-from convscope.training.inputs import check_input, grow_from
+from convscope.training.curvature import curvature_diagonal
+from convscope.training.distributed import ALONE, Group
+from convscope.training.inputs import grow_from
 from convscope.training.measuring import compute_of
+from convscope.training.optimizers import SDLM
 from convscope.training.progress import Progress
 from convscope.training.recipe import Recipe, recipe_from_json
+from convscope.training.saving import Saving
 from convscope.training.schedule import learning_rate
 from convscope.training.signals import StopRequest
-from convscope.training.spectra import use_fourier
+from convscope.training.single_images import IMAGES_A_CALL, SingleImages, single_images
+from convscope.training.start import keeps_epochs, starting_network
 from convscope.training.state import TrainingState
 from convscope.training.validation import rank, validate
 from convscope.training.watch import WINDOW, check_loss, label_entropy
 
 CHECKPOINT_SECONDS = 1.0
-CHECKPOINT_SHARE = 0.02  # of the time may go into checkpoints: large networks save more rarely
 REPORT_SECONDS = 0.1
-SMALL_EPOCH = 2**20  # bytes of weights that are kept after every epoch, unless told otherwise
 
 
 def fit(
@@ -48,6 +51,7 @@ def fit(
     resume: bool = False,
     stop: StopRequest | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    group: Group = ALONE,
 ) -> Iterator[Progress]:
     """Train the network that `run` describes, and leave the weights in the run directory.
 
@@ -59,6 +63,8 @@ def fit(
         stop: asked after each step; once it has a signal, state is saved and training ends.
         checkpoint_seconds: the shortest time from one checkpoint to the next. Where saving takes
             long they are rarer, so that it costs no more than a fiftieth of the time.
+        group: the processes that train together; each calls this with the same images, and the
+            first one alone reads and writes the run directory. See `distributed.joined`.
 
     Yields:
         A row about ten times a second, and one at the end of each epoch.
@@ -70,37 +76,46 @@ def fit(
     """
     recipe = recipe_from_json(run.document.recipe)
     _check_data(run, train)
-    compute = compute_of(run, recipe)
-    use_threads(compute.threads)
+    group = replace(group, parallel=recipe.parallel)
+    compute = _compute_together(run, recipe, group)
+    use_threads(group.threads(compute.threads))
     give_back_memory()
     keep_freed_memory()
-    loop = _Loop(run, recipe, compute, train, validation)
-    if resume and run.checkpoint.exists():
+    saving = Saving(checkpoint_seconds)
+    loop = _Loop(run, recipe, compute, train, validation, group, stop or StopRequest(), saving)
+    if group.tell(resume and run.checkpoint.exists()):
         loop.state.load(run)
         if loop.state.counters.step >= max(loop.epoch_steps(), 1):
             raise InputError(f"{printable(run.checkpoint)} is damaged: it is beyond the epoch")
-    pause, saved = checkpoint_seconds, time.monotonic()
+    saving.restart()
     try:
         for row in loop.rows():
-            if stop and stop.received:
+            if loop.stopped_by:
                 loop.state.save(run)
                 raise Interrupted(
                     f"stopped in epoch {row.epoch}, step {row.step} of {row.steps}; "
                     f"go on with: convscope train --resume {printable(run.path)}",
-                    stop.received,
+                    loop.stopped_by,
                 )
-            if time.monotonic() - saved > pause:
-                started = time.monotonic()
-                loop.state.save(run)
-                saved = time.monotonic()
-                pause = max(checkpoint_seconds, (saved - started) / CHECKPOINT_SHARE)
-            if row.finished:
+            if loop.saves_now:
+                saving.save(loop.state, run)
+            if row.finished and group.first:
                 write_metrics(run, loop.state.counters.history)
             if row.finished or loop.due():
                 yield row
     finally:
-        write_metrics(run, loop.state.counters.history)
+        if group.first:
+            write_metrics(run, loop.state.counters.history)
     loop.leave_weights()
+
+
+def _compute_together(run: Run, recipe: Recipe, group: Group) -> Compute:
+    """How all processes compute: as the first one chooses."""
+    chosen = compute_of(run, recipe).model_dump(mode="json") if group.first else None
+    compute = compute_from_json(group.tell(chosen))
+    if group.size > 1 and compute.device == "mps":
+        raise InputError("device is mps, which one process uses alone; give --set device=cpu")
+    return compute
 
 
 class _Loop:
@@ -113,8 +128,13 @@ class _Loop:
         compute: Compute,
         train: Dataset,
         validation: Dataset | None,
+        group: Group,
+        stop: StopRequest,
+        saving: Saving,
     ) -> None:
         self.run, self.recipe, self.compute, self.validation = run, recipe, compute, validation
+        self.group, self.stop, self.saving = group, stop, saving
+        self.stopped_by, self.saves_now = 0, False
         self.preprocessing: Preprocessing = run.document.preprocessing
         self.smaller = grow_from(recipe.growth, self.preprocessing)
         self.images, self.labels = train.images, as_tensor(train.labels)
@@ -123,16 +143,12 @@ class _Loop:
         self.total = recipe.total_steps(self.steps)
         self.epochs = -(-self.total // self.steps)
         self.chance = label_entropy(train.labels)
-        memory_format = MEMORY_FORMATS[compute.memory_format]
-        model = build_model(run.document, seed=recipe.seed).train()
-        set_initial(model, recipe.initial, train.images, self.smaller)
-        model = model.to(compute.device)
-        use_fourier(model, compute.fourier)
-        model = model.to(memory_format=memory_format)  # type: ignore[call-overload]
-        if recipe.growth.size:
-            check_input(model, self.smaller)
-        self.state = TrainingState(model, recipe, compute)
-        self.gradients = Gradients(self.state.network, recipe, compute)
+        model = starting_network(run, recipe, compute, train.images, group)
+        self.keeps_epochs = keeps_epochs(recipe, run)
+        self.state = TrainingState(model, recipe, compute, group)
+        self.gradients = Gradients(self.state.network, recipe, compute, group)
+        alone = group.size == 1
+        self.single = single_images(recipe, compute, model, self.state.optimizer) if alone else None
         self.started = time.monotonic()
         self.shown = 0.0
         self.images_done = 0
@@ -153,50 +169,129 @@ class _Loop:
 
     def _run_epoch(self, steps: int) -> Iterator[None]:
         recipe, counters = self.recipe, self.state.counters
-        order = epoch_order(len(self.labels), recipe.seed, counters.epoch)
+        order = self._order()
         table = epoch_table(recipe.augmentation, len(self.labels), recipe.seed, counters.epoch)
-        order = order[: steps * recipe.batch_size]
-        rest = batches(self.images, self.labels, order, recipe.batch_size, start=counters.step)
-        for chosen, images, labels in rest:
-            images = augment(
-                images,
-                table,
-                chosen,
-                recipe.augmentation,
-                self.preprocessing.fill,
-                window=self.preprocessing.crop,
-                axes=self.axes,
-            )
-            done = counters.epoch * self.steps + counters.step
-            small = done < round(recipe.growth.share * self.total)
-            inputs = to_input(
-                images,
-                self.smaller if small else self.preprocessing,
-                batch_last=self.compute.uses_kernels,
-            )
-            self._step(inputs.to(**self.compute.place(), non_blocking=True), labels)
+        if counters.step == 0 and isinstance(self.state.optimizer, SDLM):
+            self._measure_curvature(self.state.optimizer, table)
+        order = order[counters.step * recipe.batch_size : steps * recipe.batch_size]
+        at_once = IMAGES_A_CALL if self.single else recipe.batch_size
+        done = 0
+        for chosen, images, labels in batches(
+            self.images, self.labels, order, at_once, share=self.group.share
+        ):
+            inputs = self._inputs(images, table, chosen)
+            n = min(at_once, len(order) - done)
+            done += n
+            if self.single:
+                self._single_steps(self.single, inputs, labels)
+            else:
+                self._step(inputs, labels, n)
             yield
 
-    def _step(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
-        recipe, counters, optimizer = self.recipe, self.state.counters, self.state.optimizer
-        done = counters.epoch * self.steps + counters.step
+    def _order(self) -> torch.Tensor:
+        if self.recipe.order == "stored":
+            return torch.arange(len(self.labels))
+        epoch = self.state.counters.epoch if self.recipe.order == "anew" else 0
+        return epoch_order(len(self.labels), self.recipe.seed, epoch)
+
+    def _inputs(
+        self, images: torch.Tensor, table: EpochTable, chosen: torch.Tensor
+    ) -> torch.Tensor:
+        """What the network sees of `images`, the `chosen` of the data set, in the current epoch."""
+        recipe = self.recipe
+        images = augment(
+            images,
+            table,
+            chosen,
+            recipe.augmentation,
+            self.preprocessing.fill,
+            window=self.preprocessing.crop,
+            axes=self.axes,
+        )
+        small = self._done() < round(recipe.growth.share * self.total)
+        inputs = to_input(
+            images,
+            self.smaller if small else self.preprocessing,
+            batch_last=self.compute.uses_kernels,
+        )
+        return inputs.to(**self.compute.place(), non_blocking=True)
+
+    def _measure_curvature(self, optimizer: SDLM, table: EpochTable) -> None:
+        """Give the optimizer the curvature at the weights as they are now, for the coming pass."""
+        recipe = self.recipe
+        seed = derive_seed(recipe.seed, "curvature", self.state.counters.epoch)
+        chosen = epoch_order(len(self.labels), seed, 0)[: recipe.optimizer.curvature_images]
+        ((_, images, labels),) = batches(self.images, self.labels, chosen, len(chosen))
+        inputs = self._inputs(images, table, chosen).float()  # as the weights that are moved
+        diagonal = curvature_diagonal(
+            recipe.optimizer.curvature,
+            self.state.model,
+            inputs,
+            labels.to(inputs.device),
+            self.gradients.loss,
+        )
+        optimizer.set_curvature(diagonal.values())
+
+    def _step(self, inputs: torch.Tensor, labels: torch.Tensor, n: int) -> None:
+        """One update by a batch of `n` images, of which this process has those in `inputs`."""
+        done = self._done()
         # Dropout and stochastic pooling draw from torch's generator: the same draws for the
         # same step, whether or not the run was interrupted before it.
-        torch.default_generator.manual_seed(derive_seed(recipe.seed, "step", done))
-        lr = learning_rate(recipe.schedule, recipe.optimizer.lr, done, self.total, self.steps)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        value, right = self.gradients(inputs, labels.to(inputs.device, non_blocking=True))
-        counters.recent = [*counters.recent[-WINDOW + 1 :], value]
-        check_loss(counters.recent, done + 1, self.chance, recipe)
+        torch.default_generator.manual_seed(derive_seed(self.recipe.seed, "step", done))
+        self._set_rate(self._rate(done))
+        labels = labels.to(inputs.device, non_blocking=True)
+        value, correct = self._agree(*self.gradients(inputs, labels, n))
+        self._watch(value)
         self.state.update()
         if self.state.average:
             self.state.average.update(self.state.model, done)
+        self._count(value, n, int(correct))
+
+    def _single_steps(
+        self, single: SingleImages, inputs: torch.Tensor, labels: torch.Tensor
+    ) -> None:
+        """A step for each image; what `_step` would do with batches of one."""
+        done = self._done()
+        rates = [self._rate(step) for step in range(done, done + len(labels))]
+        self._set_rate(rates[-1])
+        for value, right in zip(*single.take(inputs, labels, rates), strict=True):
+            self._watch(value)
+            self._count(value, 1, right)
+        self._agree()
+
+    def _done(self) -> int:
+        return self.state.counters.epoch * self.steps + self.state.counters.step
+
+    def _rate(self, step: int) -> float:
+        choice = self.recipe.optimizer.lr
+        return learning_rate(self.recipe.schedule, choice, step, self.total, self.steps)
+
+    def _set_rate(self, lr: float) -> None:
+        for group in self.state.optimizer.param_groups:
+            group["lr"] = lr
+
+    def _watch(self, loss: float) -> None:
+        recent = self.state.counters.recent = [*self.state.counters.recent[-WINDOW + 1 :], loss]
+        check_loss(recent, self._done() + 1, self.chance, self.recipe)
+
+    def _count(self, loss: float, images: int, right: int) -> None:
+        counters = self.state.counters
         counters.step += 1
-        counters.seen += len(labels)
-        counters.loss_sum += value * len(labels)
+        counters.seen += images
+        counters.loss_sum += loss * images
         counters.correct += right
-        self.images_done += len(labels)
+        self.images_done += images
+
+    def _agree(self, loss: float = 0.0, correct: float = 0.0) -> tuple[float, float]:
+        """The sums over all processes, and what they do next: a signal to one stops all."""
+        received = self.stop.received
+        wishes = [float(received), float(bool(received)), float(self.saving.due())]
+        *sums, signals, count, savings = self.group.total([loss, correct, *wishes])
+        self.stopped_by = int(signals / count) if count else 0
+        self.saves_now = savings > 0
+        if self.group.shares_columns:  # each has seen every image
+            sums = [value / self.group.size for value in sums]
+        return sums[0], sums[1]
 
     def _finish_epoch(self) -> Progress:
         recipe, counters = self.recipe, self.state.counters
@@ -214,6 +309,7 @@ class _Loop:
                     self.preprocessing,
                     precision=self.compute.precision,
                     lr=recipe.optimizer.lr,
+                    group=self.group,
                 )
                 network.train()
         progress = self._progress(row)
@@ -223,15 +319,11 @@ class _Loop:
         counters.loss_sum = 0.0
         if self._is_best(row):
             self.state.remember_best()
-        if self._keeps_epochs():
+        if self.keeps_epochs:
             weights = self.state.current_weights()
-            save_weights(self.run, weights, epoch_weights(counters.epoch))
+            self.state.save_weights(self.run, weights, epoch_weights(counters.epoch))
+        self._agree()
         return progress
-
-    def _keeps_epochs(self) -> bool:
-        asked = self.recipe.keep_epochs
-        size = sum(value.nbytes for value in self.state.current_weights().values())
-        return size <= SMALL_EPOCH if asked == "auto" else asked
 
     def _is_best(self, row: dict[str, Any]) -> bool:
         """Whether the newest row is the best: accuracy first, then the smaller loss."""
@@ -250,7 +342,7 @@ class _Loop:
     def _progress(self, finished: dict[str, Any] | None = None) -> Progress:
         counters = self.state.counters
         speed = self.images_done / max(time.monotonic() - self.started, 1e-9)
-        done = counters.epoch * self.steps + counters.step
+        done = self._done()
         left = (self.total - done) * self.recipe.batch_size
         return Progress(
             epoch=counters.epoch + 1,
@@ -283,8 +375,8 @@ class _Loop:
         chosen = kept.pop(self.recipe.keep)
         if state.best and state.counters.best_epoch != state.counters.epoch:
             for name, other in kept.items():
-                save_weights(self.run, other, f"{name}.safetensors")
-        save_weights(self.run, chosen, "weights.safetensors")
+                state.save_weights(self.run, other, f"{name}.safetensors")
+        state.save_weights(self.run, chosen, "weights.safetensors")
 
 
 def _check_data(run: Run, train: Dataset) -> None:

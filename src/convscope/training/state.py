@@ -15,9 +15,10 @@ from torch import nn
 
 from convscope.documents import parse_json
 from convscope.errors import InputError
-from convscope.run import Run
+from convscope.run import Run, save_weights
 from convscope.text import printable
 from convscope.training.compute import Compute
+from convscope.training.distributed import ALONE, Group
 from convscope.training.optimizers import WeightAverage, build_optimizer
 from convscope.training.precision import HalfWeights
 from convscope.training.recipe import Recipe
@@ -58,8 +59,10 @@ class TrainingState:
         network: what computes: the model itself, or its twin with bf16 weights.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe, compute: Compute) -> None:
-        self.model = model
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, compute: Compute, group: Group = ALONE
+    ) -> None:
+        self.model, self.group = model, group
         self.half = HalfWeights(model) if compute.precision == "bf16" else None
         self.network = self.half.network if self.half else model
         self.optimizer = build_optimizer(recipe.optimizer, model.parameters(), compute.dtype())
@@ -93,7 +96,10 @@ class TrainingState:
             self.half.refresh()
 
     def current_weights(self) -> Tensors:
-        """The weights to validate and to save: the average where there is one."""
+        """The weights to validate and to save: the average where there is one.
+
+        Where the network is split over processes, this one's part; `save_weights` joins them.
+        """
         return self.average.state if self.average else dict(self.model.state_dict())
 
     def remember_best(self) -> None:
@@ -115,9 +121,20 @@ class TrainingState:
         return found
 
     def save(self, run: Run) -> None:
-        """Write the checkpoint of `run`; after it returns, a power cut loses nothing."""
+        """Write the checkpoint of `run`; after it returns, a power cut loses nothing.
+
+        All processes call it, and the first one writes.
+        """
         counters = json.dumps(vars(self.counters), allow_nan=False)
-        write_tensors(run.checkpoint, self.tensors(), note=counters)
+        whole = self.group.whole(self.tensors())
+        if self.group.first:
+            write_tensors(run.checkpoint, whole, note=counters)
+
+    def save_weights(self, run: Run, weights: Tensors, name: str) -> None:
+        """Write `weights` into `run` as `name`, likewise."""
+        whole = self.group.whole(weights)
+        if self.group.first:
+            save_weights(run, whole, name)
 
     def load(self, run: Run) -> None:
         """Take the state from the checkpoint of `run`.
@@ -125,13 +142,15 @@ class TrainingState:
         Raises:
             InputError: the checkpoint is damaged or another model's.
         """
-        self.counters = _read_counters(run)
+        group = self.group
+        told = group.tell(vars(_read_counters(run)) if group.first else None)
+        self.counters = Counters(**told)
         self._allocate_optimizer_state()
         if self.counters.best_epoch:
             self.best = {key: value.clone() for key, value in self.model.state_dict().items()}
-        expected = self.tensors()
-        for key, value in read_tensors(run.checkpoint, expected).items():
-            expected[key].copy_(value)
+        own = self.tensors()
+        expected = group.whole(own)
+        group.deliver(read_tensors(run.checkpoint, expected) if group.first else {}, own)
         self._refresh()
 
     def _parameters(self) -> list[nn.Parameter]:

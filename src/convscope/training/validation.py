@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import nn
 
 from convscope.data.dataset import Dataset
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError, TrainingError
 from convscope.evaluation.inference import log_probabilities
-from convscope.evaluation.metrics import negative_log_likelihood
+from convscope.evaluation.metrics import negative_log_likelihood, require_finite
+from convscope.training.distributed import ALONE, Group
 
 
 def validate(
@@ -19,6 +23,7 @@ def validate(
     *,
     precision: Literal["fp32", "bf16"],
     lr: float,
+    group: Group = ALONE,
 ) -> dict[str, float]:
     """The fields of an epoch's row that the held-out images give.
 
@@ -27,12 +32,14 @@ def validate(
         validation: images that are never learnt from, and never the test set.
         preprocessing: of the run.
         lr: the learning rate, for the message.
+        group: the processes that share out the images.
 
     Raises:
         TrainingError: the answers are not finite.
     """
     try:
-        scores = log_probabilities(network, validation.images, preprocessing, precision=precision)
+        scores = _scores(network, validation, preprocessing, precision, group)
+        require_finite(scores)
     except InputError as error:
         raise TrainingError(
             f"the network's answers are no numbers any more ({error}): the learning rate of "
@@ -43,6 +50,29 @@ def validate(
         "validation_loss": negative_log_likelihood(scores, validation.labels),
         "validation_accuracy": right / len(validation),
     }
+
+
+def _scores(
+    network: nn.Module,
+    validation: Dataset,
+    preprocessing: Preprocessing,
+    precision: Literal["fp32", "bf16"],
+    group: Group,
+) -> npt.NDArray[np.float64]:
+    """Log-probabilities of all images, of which each process computes its share."""
+    n = len(validation)
+    if not group.shares_images:
+        return log_probabilities(network, validation.images, preprocessing, precision=precision)
+    part = group.share(n)
+    chosen = validation.subset(np.arange(part.start, part.stop), split=validation.split)
+    shape = (len(chosen), len(validation.classes))
+    own = np.zeros(shape)
+    try:
+        if len(chosen):
+            own = log_probabilities(network, chosen.images, preprocessing, precision=precision)
+    except InputError:
+        own = np.full(shape, np.nan)  # the others, too, must hear of it
+    return group.rows(torch.from_numpy(own), n).numpy()
 
 
 def rank(row: Mapping[str, Any]) -> tuple[float, float]:
