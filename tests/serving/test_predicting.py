@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from live_server import PNG, Live, guesses, read_metrics, serving, wait_for
 
 import convscope
 from convscope.data.preprocess import Preprocessing
@@ -22,6 +21,7 @@ from convscope.serving.pipeline import Pipeline
 from convscope.web.answers import Refusal
 from hostile_images import encode, pixels
 from hostile_names import NAMES
+from live_server import PNG, Live, guesses, read_metrics, serving, wait_for
 from made_runs import make_run
 
 COLOUR = Preprocessing(

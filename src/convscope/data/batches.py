@@ -84,7 +84,7 @@ def to_input(
     """
     rows, columns = window(tuple(images.shape), images.dtype, preprocessing)
     images = images[:, :, rows, columns]
-    if batch_last and not preprocessing.resize:
+    if batch_last and len(images) and not preprocessing.resize:
         border, fill = preprocessing.padding, preprocessing.fill
         return normalise(images, *constants(preprocessing), border, fill)
     if preprocessing.resize:
