@@ -31,6 +31,7 @@ app = typer.Typer(
     "  convscope train                      LeNet-5 on 5,000 real digits, in seconds\n"
     "  convscope train lenet5 --data DIR    on your own folder of class folders\n"
     "  convscope predict RUN picture.png    what the trained network says\n"
+    "  convscope export RUN                 one ONNX file that runs anywhere, with its card\n"
     "  convscope anatomy lenet5-1998        the paper's network, layer by layer",
 )
 

@@ -11,9 +11,9 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lab_server import Live, serve_digits, serving
 
 from convscope.web.guard import HEADERS, LOOPBACK, Access, Guard
+from lab_server import Live, serve_digits, serving
 from made_runs import make_run
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lab_server import Live, read_frame, serving, tensor
 from PIL import Image
 
 from convscope.data.preprocess import Preprocessing
@@ -19,6 +18,7 @@ from convscope.lab.jobs import Job, Jobs, _event_of
 from convscope.lab.runs import Runs
 from convscope.run import load_model, open_run
 from convscope.web.answers import Refusal
+from lab_server import Live, read_frame, serving, tensor
 from made_runs import make_run
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lab_browser import chromium, needs_chromium
-from lab_server import serving
 
 from convscope.lab.answers import Frame
+from lab_browser import chromium, needs_chromium
+from lab_server import serving
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 

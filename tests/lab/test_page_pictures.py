@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from lab_browser import CHROMIUM, FLAGS, needs_chromium, number, trained_run, watched
-from lab_server import Live, serving
 from PIL import Image
 from torch import nn
 
@@ -18,11 +16,14 @@ from convscope.data.batches import to_input
 from convscope.data.catalog import load
 from convscope.lab.images import from_file, prepare
 from convscope.run import load_model, open_run
+from lab_browser import CHROMIUM, FLAGS, needs_chromium, number, trained_run, watched
+from lab_server import Live, serving
 from made_runs import MNIST
 
 if TYPE_CHECKING:
-    from lab_browser import Watched
     from playwright.sync_api import Browser, Page
+
+    from lab_browser import Watched
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lab_server import Live, is_inert, sample, serve_digits
 from PIL import Image
+
+from lab_server import Live, is_inert, sample, serve_digits
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ import socket
 from pathlib import Path
 
 import pytest
-from lab_server import is_inert, read_frame, serving
 
 from convscope.errors import InputError
 from convscope.lab.runs import Runs
 from convscope.web.answers import Refusal
 from hostile_names import NAMES
+from lab_server import is_inert, read_frame, serving
 from made_runs import make_run
 
 

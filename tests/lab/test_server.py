@@ -12,12 +12,12 @@ from typing import Any
 
 import httpx
 import pytest
-from lab_server import read_frame
 from typer.testing import CliRunner
 
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError
 from convscope.lab.server import has_display
+from lab_server import read_frame
 from made_runs import make_run
 
 COMMAND = [sys.executable, "-c", "import typer, convscope.cli_lab as c; typer.run(c.lab)"]

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from lab_browser import chromium, needs_chromium, number, watched
 from PIL import Image
 
 import convscope
@@ -23,6 +22,7 @@ from convscope.lab.centring import centre_drawing
 from convscope.lab.images import prepare
 from convscope.lab.snapshot import modules, write_snapshot
 from convscope.run import Run, load_model
+from lab_browser import chromium, needs_chromium, number, watched
 from made_runs import DIGITS, MNIST, make_run
 
 if TYPE_CHECKING:

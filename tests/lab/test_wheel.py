@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from lab_browser import chromium, needs_chromium, watched
 
 ROOT = Path(__file__).parents[2]

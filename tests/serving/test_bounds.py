@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
-from live_server import PNG, Live, serving
 
 from convscope.web.guard import HEADERS, LOOPBACK, Access, Guard
 from convscope.web.protocol import TimedProtocol
 from hostile_images import encode, pixels
+from live_server import PNG, Live, serving
 from made_runs import make_run
 
 TOKEN = "right-token-0123456789"

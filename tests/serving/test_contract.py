@@ -14,12 +14,12 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import validator_for
-from live_server import PNG, Live, serving
 from PIL import Image
 from schemathesis.config import SchemathesisConfig
 
 from convscope.web.guard import LOOPBACK, Access
 from hostile_images import encode, hostile_files, pixels
+from live_server import PNG, Live, serving
 from made_runs import make_run
 
 TOKEN = "right-token-0123456789"
