@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from convscope.errors import InputError
 from convscope.onnx_file.document import KEY, PROBABILITIES, SCORES, OnnxDocument, parse_document
-from convscope.onnx_file.graph import Graph, read_file
+from convscope.onnx_file.graph import Graph
 from convscope.onnx_file.protobuf import Damaged
+from convscope.onnx_file.reading import read_file
 from convscope.onnx_file.sizes import Known, find
 from convscope.text import printable
 
