@@ -109,13 +109,13 @@ def test_parameters_that_move_in_memory_are_followed() -> None:
     compute = Compute.model_validate({"kernels": kernels.target, "memory_format": "contiguous"})
     x, labels = batch_last(torch.randn(8, 1, 32, 32)), torch.arange(8)
     gradients = Gradients(model, plan, compute)
-    gradients(x, labels)
+    gradients(x, labels, 8)
     for parameter in model.parameters():
         parameter.data = parameter.data * 0.5
     for parameter in other.parameters():
         parameter.data.mul_(0.5)
-    moved = gradients(x, labels)
-    assert moved == Gradients(other, plan, compute)(x, labels)
+    moved = gradients(x, labels, 8)
+    assert moved == Gradients(other, plan, compute)(x, labels, 8)
     for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
         assert mine.grad is not None
         assert theirs.grad is not None
