@@ -55,7 +55,7 @@ ALLOWED = {
     "tracking": f"{BASE} files evaluation events run training",
     "run_setup": f"{FILES} version environment data models run training",
     "pipeline": f"{FILES} environment data evaluation run training recipes events reporting "
-    "run_setup",
+    "run_setup tracking",
     "exporting": f"{FILES} shapes layers data evaluation run comparison onnx_file predictors",
     "shipping": f"{FILES} version data run comparison exporting pipeline reporting events",
     "terminal": BASE,
@@ -80,7 +80,7 @@ ALLOWED = {
     "cli_tune": "text cli_options printing tuning",
     "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab cli_predict cli_serve "
     "cli_study cli_tune terminal printing pipeline checking comparison environment listing "
-    "model_summary processes tracking",
+    "model_summary processes",
     "__main__": "cli",
     "__init__": "",
 }
