@@ -2,6 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.ready
+# Two processes, each with whole files: half of the time is waiting for browsers and processes.
+PYTEST := $(BIN)/pytest -q --numprocesses 2 --dist loadfile
+
+KERNELS := src/convscope/kernels
 
 .PHONY: demo test check fast format clean
 
@@ -10,7 +14,7 @@ demo: $(SETUP)           ## train LeNet-5 on the embedded digits and say where t
 
 test: $(SETUP)           ## format, lint, types, all tests
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest -q
+	$(PYTEST)
 
 check: $(SETUP)          ## format, lint and strict types (the page's, too): before a commit
 	$(BIN)/ruff format --check .
@@ -19,16 +23,21 @@ check: $(SETUP)          ## format, lint and strict types (the page's, too): bef
 	if [ -d node_modules ]; then npm run --silent check; else echo "the page is not checked: npm ci"; fi
 
 fast: $(SETUP)           ## the tests that take no more than a few seconds each
-	$(BIN)/pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 format: $(SETUP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-$(SETUP): pyproject.toml constraints.txt
+$(SETUP): pyproject.toml constraints.txt hatch_build.py | $(KERNELS)/.compiled
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sample,lab,tune,track,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sample,lab,onnx,tune,track,dev]"
 	touch $(SETUP)
+
+# Changed sources are compiled again; without a compiler, everything works without the kernels.
+$(KERNELS)/.compiled: $(wildcard $(KERNELS)/*.c $(KERNELS)/*.h) $(KERNELS)/build.py
+	-$(PYTHON) $(KERNELS)/build.py
+	touch $@
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -11,6 +11,7 @@ from hypothesis import settings
 from convscope.data.catalog import load
 from convscope.data.dataset import Dataset, Splits
 from convscope.data.split import stratified
+from convscope.kernels import build, library
 from convscope.run import DataReference, ModelReference, Run, RunDocument, write_run
 from convscope.training.inputs import plan_preprocessing
 from convscope.training.recipe import ModelChoice, Optimizer, Recipe
@@ -39,8 +40,18 @@ def few_digits(digits: Splits) -> Dataset:
     return digits.train.subset(np.sort(chosen), split="train")
 
 
+@pytest.fixture(params=build.TARGETS)
+def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The version of the kernels in use: each that this processor can run, in turn."""
+    name: str = request.param
+    if name not in library.available():
+        pytest.skip(f"this processor cannot run {name}, or the kernels are not compiled")
+    monkeypatch.setenv(library.VARIABLE, name)
+    return name
+
+
 def small_recipe(**changes: object) -> Recipe:
-    """Two epochs of seven steps with one thread."""
+    """Two epochs of seven steps with one thread; by the kernels where there are such."""
     recipe = Recipe(
         name="small",
         model=ModelChoice(name="lenet5"),
@@ -48,6 +59,7 @@ def small_recipe(**changes: object) -> Recipe:
         batch_size=30,
         optimizer=Optimizer(kind="adam", lr=0.002),
         validation=0.0,
+        kernels="on",
         threads=1,
     )
     return Recipe.model_validate(recipe.model_dump() | changes)

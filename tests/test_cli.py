@@ -411,7 +411,7 @@ def test_a_signal_saves_and_resume_goes_on(
 
 
 def test_help_has_examples(inside: Inside) -> None:
-    verbs = "train evaluate predict explain lab anatomy check list compare doctor"
+    verbs = "train evaluate predict export explain lab anatomy check list compare doctor"
     for verb in verbs.split():
         code, out, _ = inside(verb, "--help")
         assert code == 0

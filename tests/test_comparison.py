@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import small_recipe
-from convscope.comparison import compare, mcnemar, read_results
+from convscope.comparison import compare, read_results
 from convscope.data.preprocess import Preprocessing
 from convscope.documents import to_json_bytes
 from convscope.errors import InputError
-from convscope.evaluation.metrics import evaluate_predictions
+from convscope.evaluation.metrics import evaluate_predictions, mcnemar
 from convscope.printing import print_comparison
 from convscope.run import DataReference, ModelReference, Run, RunDocument, write_run
 from hostile_names import NAMES

@@ -15,12 +15,12 @@ from PIL import Image
 import convscope
 from convscope.comparison import read_results
 from convscope.errors import InputError
+from convscope.prediction_output import OUTPUTS, show_error
 from convscope.printing import (
     print_comparison,
     print_evaluation,
     print_inspection,
     print_json,
-    print_prediction,
 )
 from convscope.run import Run, open_run, read_split
 from convscope.text import printable
@@ -152,14 +152,28 @@ def test_predicting_prints_inert_lines(
     assert len(found) == 5 * len(CLASSES) + 1
     assert [bool(one.error) for one in found] == [False] * (len(found) - 1) + [True]
     assert {guess.name for one in found for guess in one.guesses} <= set(CLASSES)
+    show = OUTPUTS["text"](3)
     for one in found:
-        print_prediction(one, as_json=False)
+        show(one)
+        if one.error:
+            print(show_error(one))
     assert len(lines_of(capsys)) == len(found) + 1
+    show = OUTPUTS["json"](3)
     for one in found:
-        print_prediction(one, as_json=True)
+        show(one)
     for line, one in zip(capsys.readouterr().out.splitlines(), found, strict=True):
         assert line.isascii()
         assert json.loads(line)["source"] == one.source
+    show = OUTPUTS["csv"](2)
+    for one in found:
+        show(one)
+    header, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert header == ["file", "class", "probability", "class2", "probability2", "error"]
+    assert len(rows) == len(found)
+    for row in rows:
+        for cell in (row[0], row[1], row[3], row[5]):
+            assert cell.isprintable()
+            assert cell.lstrip()[:1] not in tuple("=+-@")
 
 
 def test_checking_prints_inert_lines(

@@ -27,22 +27,27 @@ ALLOWED = {
     "seeds": "",
     "errors": "text",
     "text": "",
-    "environment": "",
+    "kernels": BASE,
+    "environment": f"{BASE} kernels",
     "files": BASE,
     "documents": BASE,
     "shapes": BASE,
-    "layers": f"{BASE} shapes",
+    "layers": f"{BASE} shapes kernels",
     "models": f"{BASE} shapes layers",
     "model_summary": f"{BASE} shapes layers models",
     "weights": FILES,
-    "data": f"{FILES} seeds environment",
+    "data": f"{FILES} seeds environment kernels",
     "evaluation": f"{BASE} files seeds data layers",
     "run": f"{FILES} weights data models",
     "explain": f"{FILES} shapes data layers models model_summary run",
-    "prediction": f"{FILES} data evaluation run",
+    "onnx_file": f"{FILES} data",
+    "predictors": f"{FILES} data evaluation run onnx_file",
+    "predictor": f"{BASE} run predictors",
+    "prediction": f"{FILES} data run predictor",
+    "prediction_output": f"{BASE} prediction",
     "comparison": f"{FILES} evaluation run",
     "checking": f"{FILES} data",
-    "training": f"{FILES} seeds environment layers models weights data evaluation run",
+    "training": f"{FILES} seeds environment kernels layers weights data evaluation run models",
     "recipes": f"{BASE} data training",
     "listing": f"{BASE} data models recipes",
     "events": "evaluation training",
@@ -51,19 +56,27 @@ ALLOWED = {
     "run_setup": f"{FILES} version environment data models run training",
     "pipeline": f"{FILES} environment data evaluation run training recipes events reporting "
     "run_setup tracking",
+    "exporting": f"{FILES} shapes layers data evaluation run comparison onnx_file predictors",
+    "shipping": f"{FILES} version run comparison exporting pipeline reporting events",
     "terminal": BASE,
     "tuning": f"{FILES} seeds data evaluation run training events run_setup pipeline terminal",
     "printing": f"{BASE} documents comparison terminal events training",
-    "lab": f"{FILES} environment shapes weights layers model_summary data evaluation explain run "
-    "listing events reporting comparison pipeline",
+    "web": f"{BASE} documents",
+    "lab": f"{FILES} web environment shapes weights layers model_summary data evaluation explain "
+    "run listing events reporting comparison pipeline",
+    "serving": f"{BASE} version environment data evaluation comparison run predictor web",
     "cli_options": "",
     "cli_cache": "cli_options data printing",
     "cli_explain": f"{BASE} explain run pipeline printing",
+    "cli_export": "cli_options printing shipping",
     "cli_lab": "errors text lab",
+    "cli_serve": "errors serving",
     "cli_tune": "text cli_options printing tuning",
+    "cli": f"{BASE} cli_tune cli_options cli_cache cli_explain cli_export cli_lab cli_serve "
+    "terminal printing pipeline checking comparison environment listing "
+    "model_summary prediction cli_predict processes",
+    "cli_predict": f"{BASE} prediction prediction_output terminal",
     "processes": "errors",
-    "cli": f"{BASE} processes cli_options cli_cache cli_explain cli_lab cli_tune terminal printing "
-    "pipeline checking comparison environment listing model_summary prediction",
     "__main__": "cli",
     "__init__": "",
 }
@@ -158,7 +171,7 @@ def test_the_walk_sees_the_imports() -> None:
     assert Import("run", "weights") in IMPORTS
     assert Import("layers.padding", "shapes") in IMPORTS
     assert Import("run_setup", "models") in IMPORTS
-    assert Import("cli", "prediction", later=True) in IMPORTS
+    assert Import("cli_predict", "prediction", later=True) in IMPORTS
     assert Import("terminal", "training.progress", types_only=True) in IMPORTS
 
 
@@ -200,7 +213,9 @@ def test_only_those_who_show_results_look_up_for_types() -> None:
     assert not up
 
 
-@pytest.mark.parametrize("start", ["explain.activations", "explain.filters", "prediction", "run"])
+@pytest.mark.parametrize(
+    "start", ["explain.activations", "explain.filters", "prediction", "predictor", "exporting.onnx"]
+)
 def test_what_reads_a_run_never_reaches_training(start: str) -> None:
     assert not {part(module) for module in reached(start)} & {"training", "recipes", "pipeline"}
 
@@ -234,7 +249,8 @@ def test_data_without_torch() -> None:
         ("import convscope.cli", {"torch", "numpy", "pydantic", "matplotlib", "PIL", "rich"}),
         ("import convscope.shapes", {"torch", "numpy"}),
         ("import convscope.training.fit", {"matplotlib", "mlxtend"}),
-        ("import convscope.prediction", {"matplotlib", "mlxtend"}),
+        ("import convscope.prediction", {"torch", "matplotlib", "mlxtend", "typer", "rich"}),
+        ("import convscope.predictor", {"torch", "matplotlib", "typer", "rich", "onnxruntime"}),
     ],
 )
 def test_nothing_heavy_is_loaded_before_it_is_needed(code: str, banned: set[str]) -> None:

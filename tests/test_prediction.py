@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -12,6 +13,8 @@ from convscope.data.preprocess import Preprocessing, resize
 from convscope.errors import InputError
 from convscope.evaluation.inference import log_probabilities
 from convscope.prediction import predict
+from convscope.predictors.interface import Images
+from convscope.predictors.of_run import RunPredictor
 from convscope.run import (
     DataReference,
     ModelReference,
@@ -100,12 +103,13 @@ def test_pictures_are_held_in_batches(
     whole = list(predict(run, pictures))
     monkeypatch.setattr(prediction, name, value)
     seen = []
+    answer = RunPredictor.probabilities
 
-    def counted(*arguments: object, batch_size: int, **more: object) -> object:
-        seen.append(batch_size)
-        return log_probabilities(*arguments, batch_size=batch_size, **more)  # type: ignore[arg-type]
+    def counted(self: RunPredictor, images: Images) -> npt.NDArray[np.float32]:
+        seen.append(len(images))
+        return answer(self, images)
 
-    monkeypatch.setattr(prediction, "log_probabilities", counted)
+    monkeypatch.setattr(RunPredictor, "probabilities", counted)
     for part, one in zip(predict(run, pictures), whole, strict=True):
         assert part.source == one.source
         assert [guess.name for guess in part.guesses] == [guess.name for guess in one.guesses]
@@ -132,3 +136,29 @@ def test_wrong_arguments_are_named(run: Run, tmp_path: Path) -> None:
         predict(run, [])
     with pytest.raises(InputError, match=r"no file or folder .*none\.png: check the path"):
         predict(run, [tmp_path / "none.png"])
+    with pytest.raises(InputError, match=r"no file matches .*\*\.jpg: check the pattern"):
+        predict(run, [tmp_path / "*.jpg"])
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("hello")
+    with pytest.raises(InputError, match=r"no pictures .* 1 files with other endings"):
+        predict(run, [tmp_path / "texts"])
+    with pytest.raises(InputError, match="no file or folder"):
+        predict(run, ["\0"])
+
+
+def test_folders_and_patterns_give_their_pictures_in_order(
+    run: Run, pictures: list[Path], tmp_path: Path
+) -> None:
+    inner = tmp_path / "of [all] kinds"
+    (inner / "deep").mkdir(parents=True)
+    (inner / ".hidden").mkdir()
+    for number, name in enumerate(("b.PNG", "a.png", "deep/c.png", ".hidden/d.png", "notes.txt")):
+        (inner / name).write_bytes(pictures[number].read_bytes())
+
+    def sources(*given: str | Path) -> list[str]:
+        return [str(Path(one.source).relative_to(tmp_path)) for one in predict(run, given)]
+
+    folder = ["of [all] kinds/a.png", "of [all] kinds/b.PNG", "of [all] kinds/deep/c.png"]
+    assert sources(inner) == folder
+    assert sources(tmp_path / "of*" / "**" / "*.png") == [folder[0], folder[2]]
+    assert sources(tmp_path / "0[13].png", inner / "a.png") == ["01.png", "03.png", folder[0]]

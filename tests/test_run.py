@@ -103,6 +103,43 @@ def test_the_model_has_the_saved_bits_and_is_ready_to_evaluate(run: Run) -> None
     assert model(torch.zeros(2, 1, 32, 32)).shape == (2, 3)
 
 
+BLUR = {"layer": "pool", "kind": "blur", "kernel": 3, "stride": 2}
+
+
+@pytest.mark.parametrize(
+    ("model", "channels", "arguments"),
+    [
+        ("lenet5-1998", 1, {}),  # the codes of the output and the table of C3 are in no file
+        ("lenet5", 1, {"pool": BLUR | {"kernel": 2}}),  # nor is the blur
+        ("alexnet-cifar", 3, {"width": 16, "pool": BLUR}),
+    ],
+)
+def test_what_is_loaded_without_drawing_is_the_model_that_was_saved(
+    tmp_path: Path, model: str, channels: int, arguments: Json
+) -> None:
+    arguments = arguments | {"channels": channels, "classes": 10}
+    how = Preprocessing(
+        channels=channels, size=(32, 32), mean=(0.1,) * channels, std=(0.3,) * channels
+    )
+    run = write_run(
+        _made(tmp_path / "run"),
+        make_document(
+            model=ModelReference(name=model, arguments=arguments),
+            preprocessing=how,
+            classes=tuple("0123456789"),
+        ),
+    )
+    saved = build_model(run.document, seed=5).eval()
+    save_weights(run, saved.state_dict(), "weights.safetensors")
+    loaded = load_model(run)
+    for one, other in zip(loaded.parameters(), saved.parameters(), strict=True):
+        assert torch.equal(one, other)
+        assert one.requires_grad == other.requires_grad
+    pictures = torch.rand(2, channels, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(loaded(pictures), saved(pictures))
+
+
 def test_loading_leaves_the_global_generator_as_it_was(run: Run) -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)

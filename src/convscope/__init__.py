@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     from convscope.pipeline import resume as resume
     from convscope.pipeline import train as train
     from convscope.prediction import predict as predict
+    from convscope.predictor import open_predictor as open_predictor
     from convscope.run import Run as Run
     from convscope.run import load_model as load_model
     from convscope.run import open_run as open_run
+    from convscope.serving.server import serve as serve
+    from convscope.shipping import export as export
     from convscope.training.fit import fit as fit
     from convscope.training.recipe import Recipe as Recipe
     from convscope.tuning.tune import tune as tune
@@ -47,15 +50,18 @@ _HOME = {
     "compare": "comparison",
     "doctor": "environment",
     "evaluate": "pipeline",
+    "export": "shipping",
     "fit": "training.fit",
     "list_datasets": "listing",
     "list_models": "listing",
     "list_recipes": "listing",
     "load": "data.catalog",
     "load_model": "run",
+    "open_predictor": "predictor",
     "open_run": "run",
     "predict": "prediction",
     "resume": "pipeline",
+    "serve": "serving.server",
     "show": "lab.notebook",
     "train": "pipeline",
     "tune": "tuning.tune",

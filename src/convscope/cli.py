@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from convscope import cli_cache, cli_explain, cli_lab, cli_tune
+from convscope import (
+    cli_cache,
+    cli_explain,
+    cli_export,
+    cli_lab,
+    cli_predict,
+    cli_serve,
+    cli_study,
+    cli_tune,
+)
 from convscope.cli_options import Json
 
 app = typer.Typer(
@@ -151,36 +160,12 @@ def evaluate(
             print(f"report  {run / 'report.html'}")
 
 
-@app.command(
-    epilog="\b\nExamples:\n"
-    "  convscope predict runs/digits seven.png\n"
-    "  convscope predict runs/digits pictures/ --top 1 --json\n"
-    "  cat seven.png | convscope predict runs/digits -"
-)
-def predict(
-    run: RunPath,
-    images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Files, folders, or - for stdin.")
-    ],
-    top: Annotated[int, typer.Option(help="How many guesses for each picture.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-) -> None:
-    """Classify pictures with a trained run."""
-    from convscope.prediction import predict as predict_images
-    from convscope.printing import print_prediction
-
-    failed = 0
-    for prediction in predict_images(
-        run, images, top=top, stdin=sys.stdin.buffer if sys.stdin else None
-    ):
-        print_prediction(prediction, as_json=as_json)
-        failed += bool(prediction.error)
-    if failed:
-        raise typer.Exit(1)
-
-
+app.command(epilog=cli_predict.EPILOG)(cli_predict.predict)
 app.command(epilog=cli_lab.EPILOG)(cli_lab.lab)
 app.command(epilog=cli_explain.EPILOG)(cli_explain.explain)
+app.command(epilog=cli_serve.EPILOG)(cli_serve.serve)
+app.command(epilog=cli_export.EPILOG)(cli_export.export)
+app.command(epilog=cli_study.EPILOG)(cli_study.study)
 app.command(epilog=cli_tune.EPILOG)(cli_tune.tune)
 
 

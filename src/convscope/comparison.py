@@ -7,6 +7,7 @@ from typing import Any
 
 from convscope.documents import parse_json, read_regular_file
 from convscope.errors import InputError
+from convscope.evaluation.metrics import mcnemar
 from convscope.evaluation.results import Evaluation
 from convscope.run import Run, open_run
 from convscope.text import printable
@@ -82,22 +83,6 @@ def read_results(run: Run) -> Evaluation:
         shown = printable(run.path)
         raise InputError(f"{shown} is not evaluated: run `convscope evaluate {shown}` first")
     return Evaluation.from_json(parse_json(read_regular_file(path), printable(path)))
-
-
-def mcnemar(only_first_right: int, only_second_right: int) -> float:
-    """Two-sided exact p-value that two classifiers err equally often (McNemar 1947).
-
-    Under that hypothesis an image that only one of them gets right is a fair coin.
-
-    >>> mcnemar(0, 5)
-    0.0625
-    """
-    n, fewer = only_first_right + only_second_right, min(only_first_right, only_second_right)
-    tail = ways = 1  # ways is the binomial coefficient of n over k, whole numbers throughout
-    for k in range(fewer):
-        ways = ways * (n - k) // (k + 1)
-        tail += ways
-    return min(1.0, 2 * tail / (1 << n))
 
 
 def _p_value(first: Evaluation, second: Evaluation) -> float | None:

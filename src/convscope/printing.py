@@ -1,7 +1,6 @@
 """Results as text for people. Results go to standard output, progress to standard error."""
 
-import json
-import sys
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
     from convscope.events import Event
     from convscope.listing import Entry
     from convscope.model_summary import Anatomy
-    from convscope.prediction import Prediction
     from convscope.run import Run
+    from convscope.shipping import Exported
 
 
 SHOWN_CLASSES = 40
@@ -140,15 +139,22 @@ def print_evaluation(result: "Evaluation") -> None:
             print(f"  {point.x:>7g}  {point.accuracy:7.2%}  {bar(point.accuracy)}")
 
 
-def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
-    """One line a picture; errors go to standard error, too."""
-    if as_json:
-        print(json.dumps(prediction.to_json(), ensure_ascii=True), flush=True)
-    elif not prediction.error:
-        guesses = "   ".join(f"{printable(g.name)} {g.probability:.1%}" for g in prediction.guesses)
-        print(f"{printable(prediction.source)}: {guesses}", flush=True)
-    if prediction.error:
-        print(f"error: {printable(prediction.source)}: {prediction.error}", file=sys.stderr)
+def print_export(found: "Exported") -> None:
+    """What was written, how good it is, and what to do with it."""
+    kind = "8-bit whole numbers" if found.precision == "int8" else "float32"
+    print(f"exported   {printable(found.path)}  ({found.bytes:,} bytes, {kind})")
+    print(f"card       {printable(found.card)}")
+    subject = "its float32 form" if found.precision == "int8" else "it"
+    print(f"checked    scores of {subject} differ from torch's by at most {found.difference:.1g}")
+    if found.accuracy is not None and found.accuracy_interval is not None:
+        low, high = found.accuracy_interval
+        print(
+            f"accuracy   {found.accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%}, "
+            f"n = {found.n:,})"
+        )
+    if found.float_accuracy is not None:
+        print(f"float32    {found.float_accuracy:.2%}  (McNemar's p = {found.p_value:.2g})")
+    print(f"use it     convscope predict {shlex.quote(printable(found.path))} picture.png")
 
 
 def print_anatomy(found: "Anatomy") -> None:

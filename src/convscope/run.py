@@ -22,6 +22,7 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from convscope import models
 from convscope.data.preprocess import Preprocessing
@@ -156,12 +157,24 @@ def load_model(run: str | Path | Run, weights: str = "weights.safetensors") -> n
             f"{printable(run.path)} holds no trained weights yet: "
             f"`convscope train --resume {printable(run.path)}` goes on with it"
         )
-    with torch.device("meta"):
+    with _NoDraws(), torch.device("meta"):
         skeleton = build_model(run.document)
     tensors = read_tensors(path, skeleton.state_dict())
-    model = build_model(run.document)
-    model.load_state_dict(tensors, assign=False)
+    with _NoDraws():
+        model = build_model(run.document)
+    model.load_state_dict(tensors)  # copied: the tensors are views of the file
     return model.eval()
+
+
+class _NoDraws(TorchFunctionMode):
+    """Leaves initial weights out: to draw sixty million of them, all to be replaced, takes longer
+    than to read them."""
+
+    def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def build_model(document: RunDocument, seed: int = 0) -> nn.Module:

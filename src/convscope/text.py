@@ -5,6 +5,7 @@ marks. One function for each place where text ends up.
 """
 
 import html
+import re
 import unicodedata
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -40,6 +41,18 @@ def plot_text(text: object, limit: int = 40) -> str:
     '\\$\\frac{'
     """
     return printable(text, limit).replace("$", r"\$")
+
+
+def markdown_text(text: object, limit: int = 200) -> str:
+    r"""`text` as nothing but text inside a line of Markdown: no mark-up, link, HTML, table cell.
+
+    >>> markdown_text("<b>*|")
+    '\\<b\\>\\*\\|'
+    >>> markdown_text("1. https://a_b")
+    '1\\. https\\://a\\_b'
+    """
+    shown = re.sub(r"[\\`*_<>\[\]|#~&!$@]|:(?=//)|(?<=www)\.", r"\\\g<0>", printable(text, limit))
+    return re.sub(r"^(\d*)([-+.)=])", r"\1\\\2", shown)  # what begins a list or a heading
 
 
 def csv_text(text: object) -> str:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_images import FOLDER_NAMES, encode, pixels, put
 
 from convscope.data.archive import Archive, Limits, read_zip
 from convscope.data.dataset import Dataset
 from convscope.data.folder import read_folder
 from convscope.errors import InputError
+from hostile_images import FOLDER_NAMES, encode, pixels, put
 
 Members = dict[str, bytes]
 

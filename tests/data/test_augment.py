@@ -116,6 +116,45 @@ def test_matrices_are_the_inverse_of_shear_scale_rotation() -> None:
         assert torch.allclose(table.matrix[row].double(), whole, atol=1e-5)
 
 
+def test_squeezing_keeps_the_area_and_goes_both_ways() -> None:
+    """Alone: diag(1/q, q), q from 1/(1 + squeeze) to 1 + squeeze, as often above 1 as below."""
+    matrix = epoch_table(Augmentation(squeeze=0.25), 2000, 1, 2).matrix.double()
+    wide, high = 1 / matrix[:, 0, 0], 1 / matrix[:, 1, 1]
+    assert torch.equal(matrix[:, 0, 1], torch.zeros(2000).double())
+    assert torch.equal(matrix[:, 1, 0], torch.zeros(2000).double())
+    assert torch.allclose(wide * high, torch.ones(2000).double(), atol=1e-6)
+    assert wide.min() == pytest.approx(0.8, abs=0.002)
+    assert wide.max() == pytest.approx(1.25, abs=0.002)
+    assert 900 < (wide > 1).sum() < 1100
+
+
+def test_squeezing_comes_with_the_scale_and_changes_no_other_draw() -> None:
+    plain = Augmentation(shift=2, rotation=20, scale=0.2, shear=10)
+    both = plain.model_copy(update={"squeeze": 0.3})
+    without, found = epoch_table(plain, 50, 3, 4), epoch_table(both, 50, 3, 4)
+    assert torch.equal(found.shift, without.shift)
+    shear_alone = epoch_table(Augmentation(shear=10), 50, 3, 4).matrix
+    squeezed = epoch_table(Augmentation(squeeze=0.3), 50, 3, 4).matrix
+    # The inverse of rotation · scale · shear, with the squeeze beside the scale.
+    rest = epoch_table(Augmentation(rotation=20, scale=0.2), 50, 3, 4).matrix
+    assert torch.allclose(found.matrix, shear_alone @ squeezed @ rest, atol=1e-5)
+
+
+def test_a_share_of_the_images_passes_as_it_is() -> None:
+    spec = Augmentation(
+        shift=2, rotation=20, scale=0.2, squeeze=0.1, shear=9, elastic=1, distorted=0.9
+    )
+    images = torch.randint(0, 256, (2000, 1, 8, 8), dtype=torch.uint8)
+    everyone = torch.arange(2000)
+    found = augment(images, epoch_table(spec, 2000, 0, 0), everyone, spec)
+    same = (found == images).flatten(1).all(1)
+    assert 150 < same.sum() < 250
+    again = augment(images, epoch_table(spec, 2000, 0, 1), everyone, spec)
+    assert not torch.equal(same, (again == images).flatten(1).all(1)), "drawn anew"
+    whole = epoch_table(spec.model_copy(update={"distorted": 1.0}), 2000, 0, 0)
+    assert torch.equal(epoch_table(spec, 2000, 0, 0).matrix[~same], whole.matrix[~same])
+
+
 def test_against_pillow() -> None:
     """Pillow's affine transform, bilinear, on the inside, where borders do not matter."""
     y, x = np.mgrid[:40, :40]
@@ -289,6 +328,8 @@ def test_white_stays_white_and_black_black() -> None:
         {"scale": 0.95},
         {"scale": math.nan},
         {"shear": 61},
+        {"squeeze": 0.95},
+        {"distorted": 1.1},
         {"elastic": math.inf},
         {"elastic_grid": 2},
         {"crop": -1},

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hostile_images import encode, pixels, put
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +30,7 @@ from convscope.data.layout import Listing
 from convscope.data.preprocess import conform
 from convscope.data.stored import StoredImages
 from convscope.errors import InputError
+from hostile_images import encode, pixels, put
 
 
 @pytest.fixture(autouse=True)

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from hostile_images import pixels, put
 from PIL import Image
 
 from convscope.data.catalog import CATALOG, load, load_test
 from convscope.data.download import Resource
 from convscope.data.preprocess import conform
 from convscope.errors import ConvscopeError, InputError
+from hostile_images import pixels, put
 
 MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
 needs_mnist = pytest.mark.skipif(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_images import encode, hostile_files, pixels
 
 from convscope.data import decoding
 from convscope.data.decoder_process import DecoderProcess
@@ -14,6 +13,7 @@ from convscope.data.decoding import Decoder, Image
 from convscope.data.target import Target
 from convscope.environment import available_cores
 from convscope.errors import InputError
+from hostile_images import encode, hostile_files, pixels
 
 TARGET = Target(size=(9, 9), channels=3, aspect="cover", keep_size=True)
 

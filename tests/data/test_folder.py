@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_images import FOLDER_NAMES, encode, hostile_files, pixels, put
 from PIL import Image
 
 from convscope.data.dataset import Dataset
@@ -15,6 +14,7 @@ from convscope.data.folder import read_folder
 from convscope.data.images import decode
 from convscope.data.layout import Listing, arrange
 from convscope.errors import InputError
+from hostile_images import FOLDER_NAMES, encode, hostile_files, pixels, put
 
 SIZE = (8, 10)
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_images import animation, chunk, encode, hostile_files, pixels, png, save
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from convscope.data.images import MAX_PIXELS, SUFFIXES, decode, pillow_guard, read_picture
 from convscope.errors import InputError
+from hostile_images import animation, chunk, encode, hostile_files, pixels, png, save
 
 
 def rows(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> bytes:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_images import FOLDER_NAMES, HOSTILE_NAMES, encode, hostile_files, pixels, put, save
 from PIL import Image
 
 from convscope.data.dataset import Dataset
@@ -13,6 +12,7 @@ from convscope.data.folder import read_folder
 from convscope.data.inspection import Inspection, inspect, inspect_datasets, preview_sheet
 from convscope.data.preview import thumbnail
 from convscope.errors import InputError
+from hostile_images import FOLDER_NAMES, HOSTILE_NAMES, encode, hostile_files, pixels, put, save
 
 
 def plant(root: Path, *names: str, first: int = 0) -> Path:

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pytest
 import torch
 import torch.nn.functional as F
-from lab_runs import MNIST, make_run
 
 from convscope.data.batches import to_input
 from convscope.data.catalog import load
 from convscope.run import build_model, save_weights
+from made_runs import MNIST, make_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page

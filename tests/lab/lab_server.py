@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import uvicorn
-from lab_runs import make_run
 
 from convscope.lab.app import make_app
 from convscope.lab.endpoints import Server
-from convscope.lab.guard import Access
-from convscope.lab.server import find_place
+from convscope.web.guard import Access
+from convscope.web.place import find_place
+from convscope.web.protocol import TimedProtocol
+from made_runs import make_run
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def serving(root: Path, given: Path | None = None, access: Access | None = None)
     place = find_place("127.0.0.1", 0)
     config = uvicorn.Config(
         make_app(server, access or place.access),
-        http="h11",
+        http=TimedProtocol,
         ws="none",
         log_level="critical",
         timeout_graceful_shutdown=1,

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convscope.errors import InputError
-from convscope.lab.answers import json_bytes
 from convscope.lab.bench import pad_bench, pool_bench
 from convscope.layers.padding import Pad
 from convscope.layers.pooling import Pool
+from convscope.web.answers import json_bytes
 
 GRID = [[1.0, 5.0, 2.0, 0.0], [3.0, -4.0, 8.0, 1.0], [0.0, 2.0, 2.0, 9.0], [7.0, 1.0, 0.5, 3.0]]
 

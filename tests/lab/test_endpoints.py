@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from lab_runs import MNIST, make_run
 from lab_server import Live, forward, read_frame, sample, serve_digits, serving, tensor
 from PIL import Image
 from torch import nn
@@ -28,6 +27,7 @@ from convscope.data.preprocess import Preprocessing, resize
 from convscope.lab.centring import centre_drawing
 from convscope.models.registry import build
 from convscope.run import load_model, open_run
+from made_runs import MNIST, make_run
 
 COLOUR = Preprocessing(
     channels=3, size=(80, 80), aspect="cover", crop=(70, 70), mean=(0.5,) * 3, std=(0.25,) * 3

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from lab_browser import chromium, needs_chromium, watched
-from lab_runs import MNIST, make_run
 from lab_server import Live, read_frame, serving
 
 from convscope.data.batches import to_input
 from convscope.data.catalog import load
 from convscope.run import build_model, epoch_weights, load_model, open_run, save_weights
+from made_runs import MNIST, make_run
 
 EPOCHS = (1, 2, 4)
 

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lab_runs import make_run
 from lab_server import Live, serve_digits, serving
 
-from convscope.lab.guard import HEADERS, LOOPBACK, Access, Guard
+from convscope.web.guard import HEADERS, LOOPBACK, Access, Guard
+from made_runs import make_run
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 PATHS = ("/", "/api/runs", "/api/runs/digits/forward", "/static/index.html", "/nothing")
@@ -314,7 +314,10 @@ def open_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         {"Cookie": f"other={TOKEN}"},
         {"Cookie": f"lab_1={TOKEN[:-1]}"},
         {"Cookie": ";;;=\x7f"},
-        {"Authorization": f"Bearer {TOKEN}"},
+        {"Authorization": f"Bearer {TOKEN[:-1]}"},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": "Bearer"},
+        {"Authorization": TOKEN},
     ],
 )
 def test_without_the_token_nothing_is_answered(
@@ -331,6 +334,17 @@ def test_a_wrong_token_gives_no_cookie(open_lab: Live, query: str) -> None:
     answer = httpx.get(f"{open_lab.url}?{query}", trust_env=False)
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers
+
+
+def test_a_program_sends_the_token_as_bearer(open_lab: Live) -> None:
+    for scheme in ("Bearer", "bearer"):
+        answer = httpx.get(
+            f"{open_lab.url}api/runs",
+            headers={"Authorization": f"{scheme} {TOKEN}"},
+            trust_env=False,
+        )
+        assert answer.status_code == 200
+        assert "set-cookie" not in answer.headers
 
 
 def test_the_token_is_taken_once_and_kept_in_a_cookie(open_lab: Live) -> None:

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lab_runs import make_run
 from lab_server import Live, read_frame, serving, tensor
 from PIL import Image
 
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError
-from convscope.lab.answers import Refusal
 from convscope.lab.jobs import Job, Jobs, _event_of
 from convscope.lab.runs import Runs
 from convscope.run import load_model, open_run
+from convscope.web.answers import Refusal
+from made_runs import make_run
 
 
 @pytest.fixture(scope="module")

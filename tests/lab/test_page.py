@@ -11,13 +11,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lab_browser import chromium, needs_chromium, number, shown, trained_run, watched
-from lab_runs import DIGITS, MNIST, make_run
 from lab_server import Live, serving
 from torch import Tensor, nn
 
 from convscope.data.batches import to_input
 from convscope.data.catalog import load
+from convscope.data.preprocess import Preprocessing
 from convscope.run import load_model, open_run
+from made_runs import DIGITS, MNIST, make_run
 
 if TYPE_CHECKING:
     from lab_browser import Watched
@@ -348,6 +349,24 @@ def test_switched_off_maps_change_the_answer_as_in_torch(
         arg=str(wanted).replace("'", '"').replace(", ", ","),
     )
     page.wait_for_function("() => location.hash.includes('off=c1:0.3')")
+
+
+def test_every_map_of_a_wide_layer_is_seen_before_it_is_switched_off(
+    browser: "Browser", root: Path
+) -> None:
+    """Only the strongest 24 maps of a wide layer travel with the picture; the rest is asked for."""
+    how = Preprocessing(channels=3, size=(32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
+    with serving(root.parent / "wide") as live:
+        make_run(
+            root.parent / "wide" / "colours",
+            model="alexnet-cifar",
+            arguments={"width": 64},
+            preprocessing=how,
+        )
+        with watched(browser, live.url) as one:
+            page = one.open("image=ink&view=whatif&offlayer=conv2")
+            painted = "() => document.querySelectorAll('.off-maps .map canvas').length === 64"
+            page.wait_for_function(painted)
 
 
 def test_another_pooling_is_tried_and_measured(lab_page: "Watched", network: nn.Module) -> None:

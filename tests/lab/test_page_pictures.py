@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from lab_browser import CHROMIUM, FLAGS, needs_chromium, number, trained_run, watched
-from lab_runs import MNIST
 from lab_server import Live, serving
 from PIL import Image
 from torch import nn
@@ -19,6 +18,7 @@ from convscope.data.batches import to_input
 from convscope.data.catalog import load
 from convscope.lab.images import from_file, prepare
 from convscope.run import load_model, open_run
+from made_runs import MNIST
 
 if TYPE_CHECKING:
     from lab_browser import Watched

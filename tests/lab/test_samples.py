@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lab_runs import make_run
 
 from convscope.data.catalog import CATALOG, load
 from convscope.data.download import cache_directory
 from convscope.explain.tracing import trace
-from convscope.lab.answers import Refusal
 from convscope.lab.facts import describe_layers
 from convscope.lab.samples import at_hand, choose, has_data, load_images, read_sample_name
 from convscope.models.registry import build, list_models
+from convscope.web.answers import Refusal
+from made_runs import make_run
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,14 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
-from lab_runs import make_run
 from lab_server import read_frame
 from typer.testing import CliRunner
 
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError
-from convscope.lab import server
-from convscope.lab.server import find_place, has_display
+from convscope.lab.server import has_display
+from made_runs import make_run
 
 COMMAND = [sys.executable, "-c", "import typer, convscope.cli_lab as c; typer.run(c.lab)"]
 
@@ -129,16 +127,6 @@ def test_it_ends_at_once_while_something_long_is_computed(tmp_path: Path) -> Non
         assert (process.returncode, err) == (0, "")
 
 
-def test_a_taken_port_is_answered_by_the_next() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        place = find_place("127.0.0.1", port)
-        place.listening.close()
-        assert port < place.port <= port + server.MORE_PORTS
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("shown", [True, False])
 def test_the_browser_is_opened_where_there_is_a_display(tmp_path: Path, shown: bool) -> None:
@@ -184,45 +172,6 @@ def test_the_help_names_every_option() -> None:
     shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
     for word in ("RUN", "--host", "--port", "--no-browser"):
         assert word in shown
-
-
-# ── places ──────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_loopback_needs_no_token(host: str) -> None:
-    place = find_place(host, 0)
-    place.listening.close()
-    assert place.access.token is None
-    assert not place.access.any_address
-    assert place.url == f"http://127.0.0.1:{place.port}/"
-
-
-def test_off_loopback_a_random_token_is_asked_for() -> None:
-    places = [find_place("0.0.0.0", 0) for _ in range(2)]
-    for place in places:
-        place.listening.close()
-        assert place.access.token is not None
-        assert len(place.access.token) >= 32
-        assert place.url.endswith(f"/?token={place.access.token}")
-        assert place.access.any_address
-        assert str(place.port) in place.access.cookie
-    assert places[0].access.token != places[1].access.token
-
-
-@pytest.mark.parametrize(
-    ("host", "port", "words"),
-    [
-        ("no-such-host.invalid", 0, "no host 'no-such-host.invalid'"),
-        ("192.0.2.1", 0, "can be used"),
-        ("127.0.0.1", 70_000, "the port is 70000; allowed: 0 to 65535"),
-        ("127.0.0.1", -1, "the port is -1"),
-        ("\x1b[2J", 0, r"no host '\\x1b\[2J'"),
-    ],
-)
-def test_a_place_that_cannot_be_had(host: str, port: int, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        find_place(host, port)
 
 
 def test_a_display_is_needed_on_linux_only(monkeypatch: pytest.MonkeyPatch) -> None:

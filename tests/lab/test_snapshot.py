@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pytest
 import torch
 from lab_browser import chromium, needs_chromium, number, watched
-from lab_runs import DIGITS, MNIST, make_run
 from PIL import Image
 
 import convscope
@@ -24,6 +23,7 @@ from convscope.lab.centring import centre_drawing
 from convscope.lab.images import prepare
 from convscope.lab.snapshot import modules, write_snapshot
 from convscope.run import Run, load_model
+from made_runs import DIGITS, MNIST, make_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

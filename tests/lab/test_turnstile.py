@@ -10,9 +10,10 @@ import pytest
 from starlette.requests import Request
 
 from convscope.errors import InputError
-from convscope.lab.answers import Frame, Refusal, json_bytes, limits
+from convscope.lab.answers import Frame, limits
 from convscope.lab.background import Background
 from convscope.lab.turnstile import Turnstile
+from convscope.web.answers import Refusal, json_bytes
 
 
 def request(*, gone: bool = False) -> Request:

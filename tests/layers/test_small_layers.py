@@ -16,6 +16,7 @@ from convscope.layers import (
     mean_penalty_loss,
 )
 from convscope.layers.activation import KINDS
+from convscope.layers.rbf import CODES
 
 
 class TestActivation:
@@ -57,13 +58,21 @@ class TestActivation:
 
 
 class TestRBF:
-    def test_codes_are_84_signs_and_all_differ(self) -> None:
-        codes = digit_codes()
+    @pytest.mark.parametrize("name", ["bitmaps", "random"])
+    def test_codes_are_84_signs_and_all_differ(self, name: str) -> None:
+        codes = CODES[name]()
+        assert torch.equal(codes, CODES[name]()), "always the same"
         assert codes.shape == (10, 84)
         assert codes.dtype == torch.float32
         assert set(codes.flatten().tolist()) == {-1.0, 1.0}
         differing = (codes[:, None] != codes[None]).sum(2) + 84 * torch.eye(10)
         assert differing.min() >= 7  # no two digits are near each other
+
+    def test_place_codes_are_one_of_n(self) -> None:
+        codes = CODES["place"]()
+        assert torch.equal((codes == 1).nonzero(), torch.arange(10)[:, None].expand(10, 2))
+        assert ((codes == 1) | (codes == -1)).all()
+        assert codes.shape == (10, 84)
 
     def test_a_code_reads_as_its_digit(self) -> None:
         lines = code_text(digit_codes()[1]).splitlines()

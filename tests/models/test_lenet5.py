@@ -296,3 +296,14 @@ def test_training_lowers_the_papers_losses() -> None:
             optimizer.step()
             losses.append(loss.item())
         assert all(after < before for before, after in pairwise(losses))
+
+
+def test_other_codes_change_the_output_alone() -> None:
+    drawn = build("lenet5-1998", seed=4)
+    by_chance = build("lenet5-1998", {"codes": "random"}, seed=4)
+    codes, others = drawn.get_buffer("output.codes"), by_chance.get_buffer("output.codes")
+    assert not torch.equal(codes, others)
+    for key, value in drawn.state_dict().items():
+        assert torch.equal(value, by_chance.state_dict()[key])
+    with pytest.raises(InputError, match=r"unknown codes .letters.: .*bitmaps"):
+        build("lenet5-1998", {"codes": "letters"})

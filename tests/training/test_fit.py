@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from convscope.data.dataset import Dataset, Splits
 from convscope.data.preprocess import normalise
 from convscope.errors import InputError, Interrupted, TrainingError
 from convscope.run import epoch_weights, load_model, open_run, read_metrics
+from convscope.training import fit as fit_module
+from convscope.training.curvature import curvature_diagonal
 from convscope.training.fit import fit
 from convscope.training.progress import Progress
 from convscope.training.signals import StopRequest
@@ -35,9 +38,17 @@ def train(path: Path, recipe_changes: dict[str, object], data: Dataset) -> list[
     return list(fit(run, data))
 
 
-def test_the_loop_is_a_bare_torch_loop(tmp_path: Path, few_digits: Dataset) -> None:
+ORDERS: dict[str, Callable[[int], torch.Tensor]] = {
+    "anew": lambda epoch: epoch_order(200, 0, epoch),
+    "once": lambda _: epoch_order(200, 0, 0),
+    "stored": lambda _: torch.arange(200),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_loop_is_a_bare_torch_loop(order: str, tmp_path: Path, few_digits: Dataset) -> None:
     """Losses and weights equal those of fifteen plain lines, bit for bit."""
-    train(tmp_path / "run", {}, few_digits)
+    train(tmp_path / "run", {"order": order, "kernels": "off"}, few_digits)
     run = start_run(tmp_path / "other", small_recipe(), few_digits)
     inputs = torch.from_numpy(normalise(np.asarray(few_digits.images), run.document.preprocessing))
     labels = torch.from_numpy(few_digits.labels.copy())
@@ -47,7 +58,7 @@ def test_the_loop_is_a_bare_torch_loop(tmp_path: Path, few_digits: Dataset) -> N
     losses = []
     for epoch in range(2):
         total = 0.0
-        for chosen in torch.split(epoch_order(200, 0, epoch), 30):
+        for chosen in torch.split(ORDERS[order](epoch), 30):
             batch = inputs[chosen].to(memory_format=torch.channels_last)
             loss = F.cross_entropy(model(batch), labels[chosen])
             optimizer.zero_grad()
@@ -62,7 +73,12 @@ def test_the_loop_is_a_bare_torch_loop(tmp_path: Path, few_digits: Dataset) -> N
         assert torch.equal(trained[key], value), key
 
 
-@pytest.mark.parametrize("changes", [{}, AUGMENTED], ids=["plain", "everything random"])
+SDLM = {"optimizer": {"kind": "sdlm", "lr": 0.002, "mu": 1.0, "curvature_images": 20}}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, AUGMENTED, SDLM], ids=["plain", "everything random", "curvature"]
+)
 def test_cut_at_every_step_and_resumed_it_ends_the_same(
     tmp_path: Path, few_digits: Dataset, digits: Splits, changes: dict[str, object]
 ) -> None:
@@ -86,6 +102,27 @@ def test_cut_at_every_step_and_resumed_it_ends_the_same(
     assert len(messages) == 14  # two epochs of seven steps
     assert all(code == 130 and "--resume" in text for code, text in messages)
     assert fingerprint(run.path) == expected
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_curvature_is_measured_before_each_pass_on_few_images(
+    precision: str, tmp_path: Path, few_digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, tuple[int, ...], torch.dtype]] = []
+
+    def note(way: str, model: torch.nn.Module, inputs: torch.Tensor, *rest: object) -> object:
+        seen.append((way, tuple(inputs.shape), inputs.dtype))
+        found = curvature_diagonal(way, model, inputs, *rest)  # type: ignore[arg-type]
+        found["c1.bias"].fill_(1e9)
+        return found
+
+    monkeypatch.setattr(fit_module, "curvature_diagonal", note)
+    train(tmp_path / "run", SDLM | {"precision": precision}, few_digits)
+    assert seen == [("backpropagated", (20, 1, 32, 32), torch.float32)] * 2
+    trained = load_file(tmp_path / "run" / "weights.safetensors")
+    start = models.build("lenet5", seed=0).state_dict()
+    assert (trained["c1.bias"] - start["c1.bias"]).abs().max() < 1e-7, "held by its curvature"
+    assert (trained["c1.weight"] - start["c1.weight"]).abs().max() > 1e-4
 
 
 def test_time_decides_when_to_save_but_not_what_comes_out(

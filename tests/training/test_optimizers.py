@@ -91,7 +91,7 @@ positive = st.floats(0, exclude_min=True, allow_infinity=False, allow_nan=False)
 
 
 @given(
-    st.sampled_from(["sgd", "adam", "adamw", "muon"]),
+    st.sampled_from(["sgd", "adam", "adamw", "muon", "sdlm"]),
     positive,
     st.floats(0, 1, exclude_max=True),
     st.booleans(),

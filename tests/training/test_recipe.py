@@ -137,7 +137,7 @@ ERRORS = [
     ('optimizer={"lrr": 1}', "optimizer.lrr: extra inputs are not permitted (received 1)"),
     (
         "optimizer.kind=lion",
-        "optimizer.kind: input should be 'sgd', 'adam', 'adamw' or 'muon' (received ",
+        "optimizer.kind: input should be 'sgd', 'adam', 'adamw', 'muon' or 'sdlm' (received ",
     ),
     ("optimizer.lr=0", "optimizer.lr: input should be greater than 0 (received 0)"),
     ("optimizer.lr=NaN", "optimizer.lr: input should be a finite number (received "),

@@ -4,11 +4,12 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from convscope.training.recipe import Schedule
 from convscope.training.schedule import learning_rate
 
-kinds = st.sampled_from(["constant", "step", "one-cycle", "cosine"])
+kinds = st.sampled_from(["constant", "step", "levels", "one-cycle", "cosine"])
 shares = st.floats(0, 1)
 
 
@@ -25,6 +26,19 @@ def test_step_falls_at_its_milestones() -> None:
     schedule = Schedule(kind="step", milestones=(2.5, 1), factor=0.5)
     expected = [8.0] * 4 + [4.0] * 6 + [2.0] * 2
     assert rates(schedule, 12, peak=8.0, per_epoch=4) == expected
+
+
+def test_levels_of_the_1998_paper() -> None:
+    """η 5e-4 for 2 passes, 2e-4 for 3, 1e-4 for 3, 5e-5 for 4, 1e-5 after (III-B)."""
+    schedule = Schedule(kind="levels", milestones=(2, 5, 8, 12), levels=(0.4, 0.2, 0.1, 0.02))
+    expected = [5e-4] * 2 + [2e-4] * 3 + [1e-4] * 3 + [5e-5] * 4 + [1e-5] * 8
+    found = rates(schedule, 40, peak=5e-4, per_epoch=2)
+    assert found[::2] == found[1::2] == pytest.approx(expected, rel=1e-12)
+
+
+def test_each_milestone_has_its_level() -> None:
+    with pytest.raises(ValidationError, match="levels has 1 values for 2 milestones; give one"):
+        Schedule(kind="levels", milestones=(1, 2), levels=(0.5,))
 
 
 def test_step_without_milestones_is_constant() -> None:
@@ -95,7 +109,8 @@ def test_it_never_jumps(kind: str, start: float, final: float, steps: int) -> No
 
 @given(kinds, st.integers(1, 50), st.integers(1, 20))
 def test_it_depends_on_the_step_alone(kind: str, steps: int, per_epoch: int) -> None:
-    schedule = Schedule.model_validate({"kind": kind, "warmup": 0.2, "milestones": (1, 2)})
+    fields = {"kind": kind, "warmup": 0.2, "milestones": (1, 2), "levels": (0.5, 0.1)}
+    schedule = Schedule.model_validate(fields)
     forward = rates(schedule, steps, per_epoch=per_epoch)
     backward = [
         learning_rate(schedule, 1.0, step, steps, per_epoch) for step in reversed(range(steps))

@@ -36,10 +36,14 @@ class Augmentation(BaseModel):
         shift: pixels, up to ± this along each axis.
         rotation: degrees, up to ± this, about the centre.
         scale: a fraction, 0 to 0.9: sizes are multiplied by 1 − scale to 1 + scale.
+        squeeze: a fraction, 0 to 0.9: the width is multiplied by 1 / (1 + squeeze) to 1 + squeeze,
+            and the height divided by the same (LeCun et al. 1998, section III-B).
         shear: degrees, 0 to 60, up to ± this, horizontally.
         elastic: pixels: the largest displacement of any point along each axis.
         elastic_grid: control points of the elastic field along each axis, 3 to 32: the more, the
             finer the waves.
+        distorted: the share of the images that shift, rotation, scale, squeeze, shear and elastic
+            are for, drawn anew in each epoch; the others pass as they are.
         crop: pixels of border added on each side before a random crop of the old size (of the
             window, where there is one).
         crop_border: what that border holds: the fill, or the image mirrored at its edge.
@@ -58,9 +62,11 @@ class Augmentation(BaseModel):
     shift: Annotated[float, Finite, Field(le=1000)] = 0.0
     rotation: Annotated[float, Finite, Field(le=180)] = 0.0
     scale: Annotated[float, Finite, Field(le=0.9)] = 0.0
+    squeeze: Annotated[float, Finite, Field(le=0.9)] = 0.0
     shear: Annotated[float, Finite, Field(le=60)] = 0.0
     elastic: Annotated[float, Finite, Field(le=1000)] = 0.0
     elastic_grid: Annotated[int, Field(ge=3, le=32)] = 4
+    distorted: Annotated[float, Field(ge=0, le=1)] = 1.0
     crop: Annotated[int, Field(ge=0, le=1000)] = 0
     crop_border: Literal["fill", "reflect"] = "fill"
     flip: bool | Literal["alternating"] = False
@@ -70,7 +76,8 @@ class Augmentation(BaseModel):
     @property
     def resamples(self) -> bool:
         """Whether pixels are interpolated, and not only moved as a whole."""
-        return any((self.shift, self.rotation, self.scale, self.shear, self.elastic))
+        distances = (self.shift, self.rotation, self.scale, self.squeeze, self.shear, self.elastic)
+        return any(distances)
 
 
 @dataclass(frozen=True)
@@ -107,12 +114,20 @@ def epoch_table(spec: Augmentation, n: int, seed: int, epoch: int) -> EpochTable
     generator = torch.Generator().manual_seed(derive_seed(seed, "augment", epoch))
     chance = torch.rand(n, 8 + 2 * grid * grid, generator=generator)
     signed = chance * 2 - 1
+    if spec.distorted < 1:
+        signed *= _chance(n, 1, derive_seed(seed, "distorted", epoch)) < spec.distorted
     angle = signed[:, 2] * math.radians(spec.rotation)
     size = 1 + signed[:, 3] * spec.scale
     slope = torch.tan(signed[:, 4] * math.radians(spec.shear))
-    cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
+    wide = high = size
+    if spec.squeeze:
+        aside = _chance(n, 1, derive_seed(seed, "squeeze", epoch))[:, 0] * 2 - 1
+        narrower = (1 + spec.squeeze) ** torch.where(signed.any(1), aside, 0.0)
+        wide, high = size * narrower, size / narrower
+    cos, sin = torch.cos(angle), torch.sin(angle)
     # The inverse of: shear along x, then scale, then rotate counter-clockwise (y points down).
-    rows = [cos - slope * sin, -sin - slope * cos, sin, cos]
+    rows = [cos / wide - slope * (sin / high), -sin / wide - slope * (cos / high)]
+    rows += [sin / high, cos / high]
     return EpochTable(
         matrix=torch.stack(rows, dim=1).view(n, 2, 2),
         shift=signed[:, 0:2] * spec.shift,

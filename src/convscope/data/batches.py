@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from convscope.data.dataset import Images
 from convscope.data.preprocess import Preprocessing, constants, window
 from convscope.data.resample import weights
+from convscope.kernels.normalise import normalise
 from convscope.seeds import derive_seed
 
 
@@ -43,7 +44,6 @@ def batches(
     labels: torch.Tensor,
     order: torch.Tensor,
     batch_size: int,
-    start: int = 0,
     share: Callable[[int], slice] = slice,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """The batches of an epoch: (indices, images, labels), the last one smaller if need be.
@@ -53,11 +53,10 @@ def batches(
         labels: int64, N.
         order: which images, in which order.
         batch_size: 1 or more.
-        start: batches to leave out at the beginning; those an interrupted run has done.
         share: from the number of images in a batch to those that are wanted of it.
     """
     in_memory = as_tensor(images) if isinstance(images, np.ndarray) else None
-    for first in range(start * batch_size, len(order), batch_size):
+    for first in range(0, len(order), batch_size):
         indices = order[first : first + batch_size]
         indices = indices[share(len(indices))]
         if in_memory is not None:
@@ -67,7 +66,9 @@ def batches(
         yield indices, chosen, labels[indices]
 
 
-def to_input(images: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
+def to_input(
+    images: torch.Tensor, preprocessing: Preprocessing, *, batch_last: bool = False
+) -> torch.Tensor:
     """The model's input for a batch of uint8 images: what `preprocess.normalise` gives.
 
     The bits are the same where nothing is resized; else the last ones of float32 differ.
@@ -75,12 +76,17 @@ def to_input(images: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor
     Args:
         images: uint8, N × C × H × W, of the preprocessing's channels, and of its size (then the
             central crop is taken) or already of its crop's.
+        batch_last: whether the result lies in the order that the kernels read, where it is made
+            in one pass: the same values.
 
     Returns:
         float32, N × C × H' × W', of the preprocessing's `input_shape`.
     """
     rows, columns = window(tuple(images.shape), images.dtype, preprocessing)
     images = images[:, :, rows, columns]
+    if batch_last and not preprocessing.resize:
+        border, fill = preprocessing.padding, preprocessing.fill
+        return normalise(images, *constants(preprocessing), border, fill)
     if preprocessing.resize:
         images = resample(images.float(), preprocessing.resize)
     if any(preprocessing.padding):

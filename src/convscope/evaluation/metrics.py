@@ -68,6 +68,22 @@ def wilson_interval(right: float, n: int) -> tuple[float, float]:
     )
 
 
+def mcnemar(only_first_right: int, only_second_right: int) -> float:
+    """Two-sided exact p-value that two classifiers err equally often (McNemar 1947).
+
+    Under that hypothesis an image that only one of them gets right is a fair coin.
+
+    >>> mcnemar(0, 5)
+    0.0625
+    """
+    n, fewer = only_first_right + only_second_right, min(only_first_right, only_second_right)
+    tail = ways = 1  # ways is the binomial coefficient of n over k, whole numbers throughout
+    for k in range(fewer):
+        ways = ways * (n - k) // (k + 1)
+        tail += ways
+    return min(1.0, 2 * tail / (1 << n))
+
+
 def negative_log_likelihood(log_probabilities: FloatArray, labels: IntArray) -> float:
     """Mean of −ln p(true class) over the images, in nats: the cross-entropy loss.
 

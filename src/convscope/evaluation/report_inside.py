@@ -14,8 +14,8 @@ from convscope.evaluation.markup import (
     name_html,
     table_html,
 )
+from convscope.evaluation.page import Section
 from convscope.evaluation.report_input import ReportInput
-from convscope.evaluation.report_sections import Section
 from convscope.text import html_text
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convscope.evaluation.markup import name_html
+from convscope.evaluation.page import Section
 from convscope.evaluation.pixels import (
     ACTIVATION_COLOURS,
     RGB,
@@ -19,7 +20,6 @@ from convscope.evaluation.pixels import (
     strongest,
 )
 from convscope.evaluation.report_input import FeatureMaps, ReportInput
-from convscope.evaluation.report_sections import Section
 from convscope.text import html_text
 
 MOST_FILTERS, MOST_MAPS = 96, 16

@@ -5,7 +5,6 @@ the section shows and how to read it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from convscope.evaluation.chart_confusion import (
     DRAWN,
@@ -28,22 +27,13 @@ from convscope.evaluation.markup import (
     percent,
     table_html,
 )
+from convscope.evaluation.page import Section
 from convscope.evaluation.report_input import ReportInput
 from convscope.evaluation.results import ClassScore, Evaluation
 from convscope.evaluation.views import DESCRIPTIONS
 from convscope.text import html_text
 
 _CLASSES_SHOWN = 12
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page; `lead_html` and `body_html` are markup."""
-
-    anchor: str
-    title: str
-    lead_html: str
-    body_html: str
 
 
 def correct(evaluation: Evaluation) -> int:

@@ -8,9 +8,9 @@ from convscope.evaluation.charts import (
     tick_text,
 )
 from convscope.evaluation.markup import count, details_html, name_html, percent, table_html
+from convscope.evaluation.page import Section
 from convscope.evaluation.pixels import photo_html
 from convscope.evaluation.report_input import ReportInput
-from convscope.evaluation.report_sections import Section
 from convscope.evaluation.results import Mistake, RobustnessCurve
 from convscope.text import html_text
 

@@ -1,6 +1,6 @@
 """The lab: a page that shows a trained run from the inside, and the server behind it.
 
-    cli_lab → server → app → guard, turnstile      who may ask, and how much at once
+    cli_lab → server → app → web.guard, turnstile  who may ask, and how much at once
                         ├──→ runs → session        a run by its id, its network, its images
                         ├──→ layers, changes       activations, weights, single units, what if
                         ├──→ mistakes, neighbours  what the test images say

@@ -1,7 +1,5 @@
-"""What the server answers: JSON, numbers in binary, and refusals with their status."""
+"""What the lab answers besides JSON: numbers in binary."""
 
-import json
-import math
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -9,38 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convscope.errors import InputError
-
-
-class Refusal(InputError):
-    """A request that is not answered, with the HTTP status that says what kind of no it is.
-
-    Attributes:
-        status: 400 to 503.
-        facts: JSON values that go with the words.
-    """
-
-    def __init__(self, status: int, message: str, **facts: Any) -> None:
-        super().__init__(message)
-        self.status, self.facts = status, facts
-
-    def to_json(self) -> dict[str, Any]:
-        return {"error": str(self), **self.facts}
-
-
-def json_bytes(document: object) -> bytes:
-    """`document` as ASCII JSON in which every number is finite: others become null."""
-    return json.dumps(_finite(document), allow_nan=False, separators=(",", ":")).encode("ascii")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
+from convscope.web.answers import json_bytes
 
 
 class Frame:

@@ -1,4 +1,4 @@
-"""The application: which address leads to which endpoint, and what errors become."""
+"""The application: which address leads to which endpoint."""
 
 import mimetypes
 import threading
@@ -8,19 +8,17 @@ from pathlib import Path
 
 import anyio.to_thread
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from convscope.errors import ConvscopeError, InputError
-from convscope.lab.answers import Refusal
 from convscope.lab.endpoints import Server
-from convscope.lab.guard import Access, Guard
-from convscope.lab.queries import json_reply
 from convscope.lab.training_endpoints import Trainings
+from convscope.web.answers import Refusal
+from convscope.web.failures import handlers
+from convscope.web.guard import Access, Guard
 
 STATIC = Path(__file__).parent / "static"
 
@@ -41,12 +39,7 @@ def make_app(server: Server, access: Access) -> Starlette:
         routes=_routes(server),
         lifespan=lifespan,
         middleware=[Middleware(Guard, access=access)],
-        exception_handlers={
-            InputError: _refused,
-            ConvscopeError: _refused,
-            HTTPException: _no_route,
-            Exception: _failed,
-        },
+        exception_handlers=handlers("lab"),
     )
 
 
@@ -92,26 +85,3 @@ async def _page(_request: Request) -> Response:
     if not (STATIC / "index.html").is_file():
         raise Refusal(404, "the page is missing from this installation")
     return FileResponse(STATIC / "index.html")
-
-
-async def _refused(_request: Request, error: Exception) -> Response:
-    if isinstance(error, Refusal):
-        answer = json_reply(error.to_json(), error.status)
-        if error.status == 503:
-            answer.headers["Retry-After"] = "1"
-        return answer
-    return json_reply({"error": str(error)}, 400 if isinstance(error, InputError) else 500)
-
-
-async def _no_route(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    words = {404: "there is nothing at this address", 405: "this address does not take that method"}
-    answer = json_reply({"error": words.get(error.status_code, error.detail)}, error.status_code)
-    answer.headers.update(error.headers or {})
-    return answer
-
-
-async def _failed(_request: Request, error: Exception) -> Response:
-    """Our own mistake: its traceback goes to the terminal, not to the client."""
-    del error
-    return json_reply({"error": "the lab made a mistake: see the terminal in which it runs"}, 500)

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import anyio
 
-from convscope.lab.answers import Refusal
+from convscope.web.answers import Refusal
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]

@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from convscope.errors import InputError
-from convscope.lab.answers import Refusal
-from convscope.lab.queries import (
+from convscope.lab.turnstile import Turnstile
+from convscope.web.answers import Refusal
+from convscope.web.queries import (
     binary_reply,
     flag_of,
     json_body,
@@ -24,7 +25,6 @@ from convscope.lab.queries import (
     part_of,
     text_of,
 )
-from convscope.lab.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from convscope.lab.service import Lab

@@ -9,9 +9,9 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from convscope.errors import InputError
-from convscope.lab.answers import Refusal
 from convscope.layers.convolution import Convolution
 from convscope.run import build_model, open_run
+from convscope.web.answers import Refusal
 from convscope.weights import read_header
 
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from convscope.data.images import decode
 from convscope.data.preprocess import Preprocessing, conform, resize
-from convscope.lab.answers import Refusal
 from convscope.lab.centring import centre_drawing
+from convscope.web.answers import Refusal
 
 MAX_SIDE = 4096
 

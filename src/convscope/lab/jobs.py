@@ -20,12 +20,12 @@ from typing import Any
 from convscope import pipeline
 from convscope.data.catalog import CATALOG
 from convscope.errors import InputError, unknown_name
-from convscope.lab.answers import Refusal
 from convscope.lab.runs import Runs
 from convscope.lab.samples import at_hand
 from convscope.listing import list_datasets, list_recipes
 from convscope.run import open_run, read_metrics
 from convscope.text import printable
+from convscope.web.answers import Refusal
 
 MOST_EVENTS, MOST_SETTINGS = 20_000, 50
 STOP_SECONDS = 15.0

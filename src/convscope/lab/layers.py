@@ -11,11 +11,12 @@ from torch import Tensor
 from convscope.errors import InputError, unknown_name
 from convscope.evaluation.metrics import require_finite
 from convscope.explain.tracing import Step, find
-from convscope.lab.answers import Frame, Refusal, limits, one_tensor
+from convscope.lab.answers import Frame, limits, one_tensor
 from convscope.lab.session import Session, Traced
 from convscope.layers.convolution import Convolution
 from convscope.layers.rbf import RBF
 from convscope.text import printable
+from convscope.web.answers import Refusal
 
 MOST_MAPS, TOP = 4096, 5
 

@@ -14,10 +14,10 @@ from convscope.errors import InputError, unknown_name
 from convscope.evaluation.inference import log_probabilities
 from convscope.evaluation.metrics import evaluate_predictions
 from convscope.evaluation.results import Evaluation
-from convscope.lab.answers import Refusal
 from convscope.lab.background import Progress
 from convscope.run import Run
 from convscope.text import printable
+from convscope.web.answers import Refusal
 
 ORDERS = ("loss", "confidence")
 MOST_IMAGES = 200

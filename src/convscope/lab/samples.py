@@ -12,11 +12,11 @@ from convscope.data.dataset import Dataset
 from convscope.data.download import cache_directory, is_intact
 from convscope.errors import InputError
 from convscope.events import Event, Work
-from convscope.lab.answers import Refusal
 from convscope.lab.background import Progress
 from convscope.reporting import bind_classes
 from convscope.run import Run
 from convscope.text import printable
+from convscope.web.answers import Refusal
 
 SAMPLE = "mnist-sample"
 

@@ -17,7 +17,7 @@ from convscope.explain.interventions import replaceable
 from convscope.explain.provenance import provenance_of
 from convscope.explain.receptive import field_of
 from convscope.lab import mistakes, samples
-from convscope.lab.answers import Refusal, one_tensor
+from convscope.lab.answers import one_tensor
 from convscope.lab.jobs import Jobs
 from convscope.lab.layers import step_of
 from convscope.lab.neighbours import neighbours
@@ -25,6 +25,7 @@ from convscope.lab.runs import Runs
 from convscope.lab.session import Picture, Session
 from convscope.run import epoch_weights, read_metrics
 from convscope.text import printable
+from convscope.web.answers import Refusal
 
 MOST_SESSIONS, MOST_THREADS = 4, 4
 

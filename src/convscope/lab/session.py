@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from convscope.data.batches import to_input
 from convscope.data.dataset import Dataset
 from convscope.explain.tracing import Step, shared_copy, trace
-from convscope.lab.answers import Refusal
 from convscope.lab.background import Background
 from convscope.lab.facts import describe_layers
 from convscope.lab.images import Pixels
@@ -30,6 +29,7 @@ from convscope.lab.neighbours import Features, collect_features
 from convscope.lab.samples import load_images
 from convscope.run import Run, epoch_weights, load_model
 from convscope.text import printable
+from convscope.web.answers import Refusal
 
 MOST_PICTURES, MOST_TRACES = 64, 2
 

@@ -20,13 +20,13 @@ from convscope.explain.receptive import field_of
 from convscope.explain.tracing import Step
 from convscope.files import write_atomically
 from convscope.lab import images
-from convscope.lab.answers import Refusal, json_bytes
 from convscope.lab.images import Pixels
 from convscope.lab.operations import Weights, operation
 from convscope.lab.samples import choose, load_images
 from convscope.lab.service import Lab
 from convscope.lab.session import Session
 from convscope.text import printable
+from convscope.web.answers import Refusal, json_bytes
 
 STATIC = Path(__file__).parent / "static"
 ENTRY, SERVED, LOCAL = "js/offline/main.js", "js/api.js", "js/offline/api.js"

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from convscope.lab.endpoints import Server
-from convscope.lab.queries import binary_reply, json_body, json_reply, number_of
+from convscope.web.queries import binary_reply, json_body, json_reply, number_of
 
 POLL_SECONDS, LOOK_SECONDS = 10.0, 0.1
 

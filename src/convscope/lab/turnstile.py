@@ -11,8 +11,8 @@ from typing import TypeVar
 import anyio.to_thread
 from starlette.requests import Request
 
-from convscope.lab.answers import Refusal
 from convscope.lab.background import at_work
+from convscope.web.answers import Refusal
 
 PLACES = 2
 WAIT_SECONDS = 10.0

@@ -121,10 +121,14 @@ class Convolution(nn.Module):
         )
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it has no stride, dilation or groups; it may have a table."""
+        return self.stride == (1, 1) and self.dilation == (1, 1) and self.groups == 1
+
+    @property
     def can_use_fourier(self) -> bool:
         """Whether spectra could do it: every step, every map to every map."""
-        plain = self.stride == (1, 1) and self.dilation == (1, 1)
-        return plain and self.groups == 1 and self.table is None
+        return self.is_plain and self.table is None
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of what comes out.

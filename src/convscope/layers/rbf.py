@@ -45,6 +45,21 @@ def digit_codes() -> Tensor:
     )
 
 
+def place_codes() -> Tensor:
+    """One of the first ten values is +1, all others −1: float32, 10 × 84. What bitmaps replace."""
+    return 2 * torch.eye(10, ROWS * COLUMNS) - 1
+
+
+def random_codes() -> Tensor:
+    """±1 by chance, always the same: float32, 10 × 84. Each two differ in about 42 values."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 2, (10, ROWS * COLUMNS), generator=generator).float() * 2 - 1
+
+
+CODES = {"bitmaps": digit_codes, "place": place_codes, "random": random_codes}
+"""The codes by name."""
+
+
 def code_text(code: Tensor) -> str:
     """One code of 84 values as its bitmap, `#` where a value is positive.
 

@@ -1,5 +1,6 @@
 """Networks by name. Importing this package enters every model into the registry."""
 
+from convscope.models.ablation import ablation as ablation
 from convscope.models.alexnet import alexnet_bn as alexnet_bn
 from convscope.models.alexnet import alexnet_cifar as alexnet_cifar
 from convscope.models.alexnet import alexnet_owt as alexnet_owt

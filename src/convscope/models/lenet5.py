@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from convscope.errors import InputError
 from convscope.layers.activation import Activation
 from convscope.layers.convolution import LENET5_C3, Convolution
+from convscope.layers.fusing import convolve_and_pool, dense
 from convscope.layers.padding import Pad
-from convscope.layers.pooling import Pool, activate_and_pool
+from convscope.layers.pooling import Pool
 from convscope.layers.pools import Subsampling
-from convscope.layers.rbf import RBF, digit_codes
+from convscope.layers.rbf import CODES, RBF
 from convscope.layers.spec import check_choice
 from convscope.models.registry import Classifier, register
 from convscope.models.sizes import final_size
@@ -36,6 +37,7 @@ def lenet5_1998(
     pool: Pool = Pool("subsampling"),
     padding: Pad = Pad("valid"),
     activation: Activation = Activation("scaled-tanh"),
+    codes: str = "bitmaps",
 ) -> Classifier:
     """LeNet-5 exactly as published in 1998: 60,000 parameters, 340,908 connections.
 
@@ -68,6 +70,7 @@ def lenet5_1998(
         channels: 1 or 3.
         input_size: height and width; C5 always sees the whole of S4.
         pool: S2 and S4. padding: of C1 and C3. activation: after each layer up to F6.
+        codes: `bitmaps`, the paper's; to see what they matter, `place` (one of N) or `random`.
 
     Raises:
         InputError: a value out of range, or sizes that leave a layer nothing to see.
@@ -79,6 +82,7 @@ def lenet5_1998(
         pool=pool,
         padding=padding,
         activation=activation,
+        codes=codes,
     )
 
 
@@ -205,12 +209,11 @@ class LeNet5(Classifier):
 
     def forward(self, x: Tensor) -> Tensor:
         """N × C × H × W to N × classes."""
-        x = activate_and_pool(self.c1(x), self.c1_activation, self.s2)  # N, 6@28 → 6@14
-        x = activate_and_pool(self.c3(x), self.c3_activation, self.s4)  # N, 16@10 → 16@5
-        x = self.c5_activation(self.c5(x.flatten(1)))  # N, 120
-        x = self.f6_activation(self.f6(x))  # N, 84
-        scores: Tensor = self.output(x)  # N, classes
-        return scores
+        x = convolve_and_pool(x, self.c1, self.c1_activation, self.s2)  # N, 6@28 → 6@14
+        x = convolve_and_pool(x, self.c3, self.c3_activation, self.s4)  # N, 16@10 → 16@5
+        x = dense(x.flatten(1), self.c5, self.c5_activation)  # N, 120
+        x = dense(x, self.f6, self.f6_activation)  # N, 84
+        return dense(x, self.output)  # N, classes
 
 
 class LeNet5Published(Classifier):
@@ -225,12 +228,14 @@ class LeNet5Published(Classifier):
         pool: Pool,
         padding: Pad,
         activation: Activation,
+        codes: str,
     ) -> None:
         super().__init__(classes=classes, channels=channels, input_size=input_size)
-        codes = digit_codes()
-        if classes > len(codes):
+        check_choice("codes", codes, CODES)
+        drawn = CODES[codes]()
+        if classes > len(drawn):
             raise InputError(
-                f"lenet5-1998 has {classes} classes; allowed: 1 to {len(codes)}, one for each "
+                f"lenet5-1998 has {classes} classes; allowed: 1 to {len(drawn)}, one for each "
                 "code of its output; use lenet5 for more"
             )
         self.c1 = Convolution(channels, 6, 5, pad=padding)
@@ -245,7 +250,7 @@ class LeNet5Published(Classifier):
         self.c5_activation = activation.build()
         self.f6 = nn.Linear(120, 84)
         self.f6_activation = activation.build()
-        self.output = RBF(codes[:classes])
+        self.output = RBF(drawn[:classes])
         for layer in (self.c1, self.s2, self.c3, self.s4, self.c5, self.f6):
             lecun_uniform(layer)
 

@@ -18,6 +18,10 @@ from torch import nn
 
 from convscope.environment import available_cores, cpu_features, physical_cores
 from convscope.errors import InputError
+from convscope.kernels import library
+from convscope.kernels.batch_last import batch_last
+from convscope.layers.fusing import kernels_in_use
+from convscope.layers.modes import evaluation_mode
 from convscope.text import printable
 from convscope.training.precision import half_copy
 from convscope.training.recipe import Recipe, describe
@@ -41,6 +45,8 @@ class Compute(BaseModel):
 
     Attributes:
         device, precision, memory_format, fourier, threads: as in the recipe, without any `auto`.
+        kernels: the version of the kernels that compute (`avx512`, `avx2`, `portable`); empty
+            where torch computes everything.
         seconds: forward and backward of one measured step for each candidate; empty where there
             was nothing to choose.
         images: in a measured step.
@@ -53,16 +59,28 @@ class Compute(BaseModel):
     precision: Literal["fp32", "bf16"] = "fp32"
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     fourier: tuple[str, ...] = Field(default=(), max_length=1000)
+    kernels: Literal["", "avx512", "avx2", "portable"] = ""
     threads: int = Field(default=1, ge=1, le=4096)
     seconds: dict[str, float] = Field(default_factory=dict, max_length=100)
     images: int = Field(default=0, ge=0)
     reason: str = Field(default="", max_length=1000)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context for the network's forward pass in this precision."""
+        """The context for the network's forward pass: its precision, and whose kernels."""
         if self.precision == "fp32":
-            return nullcontext()
+            return kernels_in_use() if self.uses_kernels else nullcontext()
         return torch.autocast(self.device, torch.bfloat16)
+
+    @property
+    def uses_kernels(self) -> bool:
+        """Whether kernels compute here: the run may have begun on a machine that has them."""
+        return bool(self.kernels) and library.load() is not None
+
+    def place(self) -> dict[str, Any]:
+        """What `Tensor.to` makes a network's inputs to."""
+        # What comes batch-last for the kernels stays so.
+        order = torch.preserve_format if self.uses_kernels else MEMORY_FORMATS[self.memory_format]
+        return {"device": self.device, "dtype": self.dtype(), "memory_format": order}
 
     def dtype(self) -> torch.dtype:
         """The type of activations and of the weights that multiply them."""
@@ -70,7 +88,9 @@ class Compute(BaseModel):
 
     def name(self) -> str:
         """Precision and order in memory, in words."""
-        return f"{self.precision} {self.memory_format}"
+        return (
+            f"{self.precision} {f'kernels {self.kernels}' if self.kernels else self.memory_format}"
+        )
 
 
 def compute_from_json(document: object) -> Compute:
@@ -107,7 +127,38 @@ def choose_compute(recipe: Recipe, model: nn.Module, input_shape: tuple[int, int
     best = ways[0].model_copy(update={"reason": "as the recipe says; nothing to measure"})
     if len(ways) > 1:
         best = _fastest(ways, model, input_shape, recipe)
-    return best.model_copy(update={"fourier": _spectra(best, model, input_shape, recipe)})
+    best = best.model_copy(update={"fourier": _spectra(best, model, input_shape, recipe)})
+    return with_kernels(best, model, input_shape, recipe)
+
+
+def with_kernels(
+    way: Compute, model: nn.Module, input_shape: tuple[int, int, int], recipe: Recipe
+) -> Compute:
+    """`way`, or the same with the kernels, where they are there and wanted, or clearly faster.
+
+    With `auto` one step of the whole network is timed both ways: orders in memory and all.
+    """
+    kernels = library.load()
+    able = way.device == "cpu" and way.precision == "fp32" and not way.fourier
+    if recipe.kernels == "off" or kernels is None or not able or not _knows(model, input_shape):
+        return way
+    changes: dict[str, Any] = {"kernels": kernels.target, "memory_format": "contiguous"}
+    ours = way.model_copy(update=changes)
+    if recipe.kernels == "on":
+        return ours.model_copy(update={"reason": "as the recipe says; nothing to measure"})
+    shape = (recipe.batch_size, *input_shape)
+    seconds = {one.name(): round(_time(one, model, shape), 6) for one in (way, ours)}
+    best = ours if seconds[ours.name()] * MARGIN < seconds[way.name()] else way
+    reason = f"measured {_shown(seconds)}"
+    found = {"seconds": way.seconds | seconds, "images": recipe.batch_size, "reason": reason}
+    return best.model_copy(update=found)
+
+
+def _knows(model: nn.Module, input_shape: tuple[int, int, int]) -> bool:
+    """Whether any layer of the network goes through the kernels, tried with one black image."""
+    with evaluation_mode(model), torch.inference_mode(), kernels_in_use() as use:
+        model(torch.zeros(1, *input_shape))
+    return use.calls > 0
 
 
 def _fastest(
@@ -222,7 +273,7 @@ def _time(way: Compute, model: nn.Module, shape: tuple[int, ...]) -> float:
     """Seconds of a step, forward and backward."""
     order = MEMORY_FORMATS[way.memory_format]
     pixels = torch.linspace(-2, 2, math.prod(shape)).view(shape)
-    inputs = pixels.to(way.device, way.dtype(), memory_format=order)
+    inputs = batch_last(pixels) if way.uses_kernels else pixels.to(**way.place())
     twin = copy.deepcopy(model).to(way.device).train()
     twin = twin.to(memory_format=order)  # type: ignore[call-overload]
     if way.precision == "bf16":
@@ -239,13 +290,18 @@ def _time(way: Compute, model: nn.Module, shape: tuple[int, ...]) -> float:
 
 
 def _reason(best: Compute, seconds: dict[str, float], recipe: Recipe) -> str:
-    shown = ", ".join(
-        f"{name} {value:.3f} s" for name, value in sorted(seconds.items(), key=_value)
-    )
     asked = "" if recipe.precision == "auto" else f"; the recipe asks for {recipe.precision}"
     if best.precision == "fp32" and recipe.precision == "auto" and len(seconds) == 2:
         asked = "; this processor has no fast bf16"
-    return f"measured {shown}{asked}"
+    return f"measured {_shown(seconds)}{asked}"
+
+
+def _shown(seconds: dict[str, float]) -> str:
+    """Seconds of each way, the fastest first; of short ones three digits."""
+    ordered = sorted(seconds.items(), key=_value)
+    return ", ".join(
+        f"{name} {value:{'.3f' if value >= 0.1 else '.3g'}} s" for name, value in ordered
+    )
 
 
 def _value(pair: tuple[str, float]) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from convscope.data.augment import augment, colour_axes, epoch_table
+from convscope.data.augment import EpochTable, augment, colour_axes, epoch_table
 from convscope.data.batches import as_tensor, batches, epoch_order, to_input
 from convscope.data.dataset import Dataset
 from convscope.data.preprocess import Preprocessing
@@ -23,16 +23,19 @@ from convscope.training.compute import (
     keep_freed_memory,
     use_threads,
 )
+from convscope.training.curvature import curvature_diagonal
 from convscope.training.distributed import ALONE, Group
 from convscope.training.gradients import GradientSums
 from convscope.training.inputs import grow_from
 from convscope.training.losses import build_loss
 from convscope.training.measuring import compute_of
+from convscope.training.optimizers import SDLM
 from convscope.training.progress import Progress
 from convscope.training.recipe import Recipe, recipe_from_json
 from convscope.training.saving import Saving
 from convscope.training.schedule import learning_rate
 from convscope.training.signals import StopRequest
+from convscope.training.single_images import IMAGES_A_CALL, SingleImages, single_images
 from convscope.training.start import keeps_epochs, starting_network
 from convscope.training.state import TrainingState
 from convscope.training.validation import rank, validate
@@ -153,6 +156,8 @@ class _Loop:
         self.keeps_epochs = keeps_epochs(recipe, run)
         self.state = TrainingState(model, recipe, compute, group)
         self.gradients = GradientSums(self.state.network.parameters(), group)
+        alone = group.size == 1
+        self.single = single_images(recipe, compute, model, self.state.optimizer) if alone else None
         self.started = time.monotonic()
         self.shown = 0.0
         self.images_done = 0
@@ -173,44 +178,76 @@ class _Loop:
 
     def _run_epoch(self, steps: int) -> Iterator[None]:
         recipe, counters = self.recipe, self.state.counters
-        order = epoch_order(len(self.labels), recipe.seed, counters.epoch)
+        order = self._order()
         table = epoch_table(recipe.augmentation, len(self.labels), recipe.seed, counters.epoch)
-        order = order[: steps * recipe.batch_size]
-        rest = batches(
-            self.images,
-            self.labels,
-            order,
-            recipe.batch_size,
-            start=counters.step,
-            share=self.group.share,
-        )
-        for chosen, images, labels in rest:
-            images = augment(
-                images,
-                table,
-                chosen,
-                recipe.augmentation,
-                self.preprocessing.fill,
-                window=self.preprocessing.crop,
-                axes=self.axes,
-            )
-            done = counters.epoch * self.steps + counters.step
-            small = done < round(recipe.growth.share * self.total)
-            inputs = to_input(images, self.smaller if small else self.preprocessing)
-            n = min(recipe.batch_size, len(order) - counters.step * recipe.batch_size)
-            self._step(inputs.to(**self.place, non_blocking=True), labels, n)
+        if counters.step == 0 and isinstance(self.state.optimizer, SDLM):
+            self._measure_curvature(self.state.optimizer, table)
+        order = order[counters.step * recipe.batch_size : steps * recipe.batch_size]
+        at_once = IMAGES_A_CALL if self.single else recipe.batch_size
+        done = 0
+        for chosen, images, labels in batches(
+            self.images, self.labels, order, at_once, share=self.group.share
+        ):
+            inputs = self._inputs(images, table, chosen)
+            n = min(at_once, len(order) - done)
+            done += n
+            if self.single:
+                self._single_steps(self.single, inputs, labels)
+            else:
+                self._step(inputs, labels, n)
             yield
+
+    def _order(self) -> torch.Tensor:
+        if self.recipe.order == "stored":
+            return torch.arange(len(self.labels))
+        epoch = self.state.counters.epoch if self.recipe.order == "anew" else 0
+        return epoch_order(len(self.labels), self.recipe.seed, epoch)
+
+    def _inputs(
+        self, images: torch.Tensor, table: EpochTable, chosen: torch.Tensor
+    ) -> torch.Tensor:
+        """What the network sees of `images`, the `chosen` of the data set, in the current epoch."""
+        recipe = self.recipe
+        images = augment(
+            images,
+            table,
+            chosen,
+            recipe.augmentation,
+            self.preprocessing.fill,
+            window=self.preprocessing.crop,
+            axes=self.axes,
+        )
+        small = self._done() < round(recipe.growth.share * self.total)
+        inputs = to_input(
+            images,
+            self.smaller if small else self.preprocessing,
+            batch_last=self.compute.uses_kernels,
+        )
+        return inputs.to(**self.compute.place(), non_blocking=True)
+
+    def _measure_curvature(self, optimizer: SDLM, table: EpochTable) -> None:
+        """Give the optimizer the curvature at the weights as they are now, for the coming pass."""
+        recipe = self.recipe
+        seed = derive_seed(recipe.seed, "curvature", self.state.counters.epoch)
+        chosen = epoch_order(len(self.labels), seed, 0)[: recipe.optimizer.curvature_images]
+        ((_, images, labels),) = batches(self.images, self.labels, chosen, len(chosen))
+        inputs = self._inputs(images, table, chosen).float()  # as the weights that are moved
+        diagonal = curvature_diagonal(
+            recipe.optimizer.curvature,
+            self.state.model,
+            inputs,
+            labels.to(inputs.device),
+            self.loss,
+        )
+        optimizer.set_curvature(diagonal.values())
 
     def _step(self, inputs: torch.Tensor, labels: torch.Tensor, n: int) -> None:
         """One update by a batch of `n` images, of which this process has those in `inputs`."""
-        recipe, counters, optimizer = self.recipe, self.state.counters, self.state.optimizer
-        done = counters.epoch * self.steps + counters.step
+        done = self._done()
         # Dropout and stochastic pooling draw from torch's generator: the same draws for the
         # same step, whether or not the run was interrupted before it.
-        torch.default_generator.manual_seed(derive_seed(recipe.seed, "step", done))
-        lr = learning_rate(recipe.schedule, recipe.optimizer.lr, done, self.total, self.steps)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        torch.default_generator.manual_seed(derive_seed(self.recipe.seed, "step", done))
+        self._set_rate(self._rate(done))
         labels = labels.to(inputs.device, non_blocking=True)
         with self.compute.autocast(), self.group.drawing(n):
             scores = self.state.network(inputs)
@@ -220,16 +257,46 @@ class _Loop:
         self.gradients.finish()
         right = int((scores.detach().argmax(1) == labels).sum())
         value, correct = self._agree(loss.item() * share, right)
-        counters.recent = [*counters.recent[-WINDOW + 1 :], value]
-        check_loss(counters.recent, done + 1, self.chance, recipe)
+        self._watch(value)
         self.state.update()
         if self.state.average:
             self.state.average.update(self.state.model, done)
+        self._count(value, n, int(correct))
+
+    def _single_steps(
+        self, single: SingleImages, inputs: torch.Tensor, labels: torch.Tensor
+    ) -> None:
+        """A step for each image; what `_step` would do with batches of one."""
+        done = self._done()
+        rates = [self._rate(step) for step in range(done, done + len(labels))]
+        self._set_rate(rates[-1])
+        for value, right in zip(*single.take(inputs, labels, rates), strict=True):
+            self._watch(value)
+            self._count(value, 1, right)
+        self._agree()
+
+    def _done(self) -> int:
+        return self.state.counters.epoch * self.steps + self.state.counters.step
+
+    def _rate(self, step: int) -> float:
+        choice = self.recipe.optimizer.lr
+        return learning_rate(self.recipe.schedule, choice, step, self.total, self.steps)
+
+    def _set_rate(self, lr: float) -> None:
+        for group in self.state.optimizer.param_groups:
+            group["lr"] = lr
+
+    def _watch(self, loss: float) -> None:
+        recent = self.state.counters.recent = [*self.state.counters.recent[-WINDOW + 1 :], loss]
+        check_loss(recent, self._done() + 1, self.chance, self.recipe)
+
+    def _count(self, loss: float, images: int, right: int) -> None:
+        counters = self.state.counters
         counters.step += 1
-        counters.seen += n
-        counters.loss_sum += value * n
-        counters.correct += int(correct)
-        self.images_done += n
+        counters.seen += images
+        counters.loss_sum += loss * images
+        counters.correct += right
+        self.images_done += images
 
     def _agree(self, loss: float = 0.0, correct: float = 0.0) -> tuple[float, float]:
         """The sums over all processes, and what they do next: a signal to one stops all."""
@@ -291,7 +358,7 @@ class _Loop:
     def _progress(self, finished: dict[str, Any] | None = None) -> Progress:
         counters = self.state.counters
         speed = self.images_done / max(time.monotonic() - self.started, 1e-9)
-        done = counters.epoch * self.steps + counters.step
+        done = self._done()
         left = (self.total - done) * self.recipe.batch_size
         return Progress(
             epoch=counters.epoch + 1,

@@ -56,6 +56,59 @@ class Muon(_SGD):  # type: ignore[misc, valid-type]
     step.hooked = True  # type: ignore[attr-defined]  # as in _plain
 
 
+class SDLM(_SGD):  # type: ignore[misc, valid-type]
+    """Stochastic diagonal Levenberg-Marquardt (LeCun, Bottou, Bengio & Haffner 1998, App. C).
+
+    Each weight has its own rate, w ← w − lr / (mu + h) · g, with h the curvature of the loss along
+    it. On a quadratic loss of one weight without mu, lr = 1 is Newton's step. `mu` keeps the steps
+    finite where the loss is flat.
+
+        optimizer = SDLM(model.parameters(), lr=5e-4, mu=0.02)
+        before each pass:
+            diagonal = backpropagated_diagonal(model, some_inputs, some_labels, loss)
+            optimizer.set_curvature([diagonal[name] for name, _ in model.named_parameters()])
+        loss(model(inputs), labels).backward(); optimizer.step(); optimizer.zero_grad()
+
+    Until the first `set_curvature` h is 0: gradient descent with the rate lr / mu.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, mu: float = 0.02) -> None:
+        super().__init__(parameters, lr=lr)
+        self.mu = mu
+
+    @torch.no_grad()
+    def set_curvature(self, diagonal: Iterable[torch.Tensor]) -> None:
+        """Take new curvatures, ≥ 0, one tensor for each parameter, in their order."""
+        for parameter, curvature in zip(self._parameters(), diagonal, strict=True):
+            self._curvature(parameter).copy_(curvature)
+
+    def rates(self) -> list[torch.Tensor]:
+        """1 / (mu + h) for each parameter: what lr is multiplied by."""
+        return [1 / (self.mu + self._curvature(one)) for one in self._parameters()]
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """One update of every parameter that has a gradient."""
+        del closure
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    bound = self.mu + self._curvature(weight)
+                    weight.addcdiv_(weight.grad, bound, value=-group["lr"])
+
+    step.hooked = True  # type: ignore[attr-defined]  # as in _plain
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
+    def _curvature(self, parameter: nn.Parameter) -> torch.Tensor:
+        state = self.state[parameter]
+        if "curvature" not in state:
+            state["curvature"] = torch.zeros_like(parameter)
+        found: torch.Tensor = state["curvature"]
+        return found
+
+
 def build_optimizer(
     choice: Optimizer, parameters: Iterable[nn.Parameter], dtype: torch.dtype = torch.float32
 ) -> torch.optim.Optimizer:
@@ -68,6 +121,8 @@ def build_optimizer(
     """
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     optimizer: torch.optim.Optimizer
+    if choice.kind == "sdlm":
+        return SDLM(trainable, choice.lr, choice.mu)
     if choice.kind in ("sgd", "muon"):
         settings = {
             "lr": choice.lr,

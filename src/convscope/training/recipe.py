@@ -69,9 +69,13 @@ class Optimizer(_Part):
     `muon` turns the weight matrices between the first layer and the last, see `training/muon.py`,
     at the rate `matrix_lr`, the share of its norm by which a step moves one; the rest goes by sgd.
     The schedule moves both rates.
+
+    `sdlm` is the stochastic diagonal Levenberg-Marquardt of LeCun et al. 1998, App. C: each weight
+    has the rate lr / (mu + its curvature), see `training/curvature.py`. The curvature is measured
+    anew before each pass, on `curvature_images` of the training images.
     """
 
-    kind: Literal["sgd", "adam", "adamw", "muon"] = "adam"
+    kind: Literal["sgd", "adam", "adamw", "muon", "sdlm"] = "adam"
     lr: Positive = 0.001
     matrix_lr: Annotated[float, Field(gt=0.0, le=1.0)] = 0.04
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
@@ -79,6 +83,9 @@ class Optimizer(_Part):
     weight_decay: NotNegative = 0.0
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     epsilon: Positive = 1e-8
+    mu: Positive = 0.02
+    curvature: Literal["backpropagated", "exact"] = "backpropagated"
+    curvature_images: int = Field(default=500, ge=1, le=1_000_000)
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> "Optimizer":
@@ -91,15 +98,26 @@ class Schedule(_Part):
     """How the learning rate moves from step to step; see `training/schedule.py`.
 
     `warmup` is the rising share of a one-cycle or cosine schedule; `milestones` (in epochs) and
-    `factor` belong to `step`; `final` is where the rate goes to in the end, a share of the peak.
+    `factor` belong to `step`; `milestones` and `levels`, the share of the peak after each of them,
+    to `levels`; `final` is where the rate goes to in the end, a share of the peak.
     """
 
-    kind: Literal["constant", "step", "one-cycle", "cosine"] = "constant"
+    kind: Literal["constant", "step", "levels", "one-cycle", "cosine"] = "constant"
     warmup: Fraction = 0.0
     start: Fraction = 0.04
     final: Fraction = 0.0
     milestones: tuple[Annotated[float, Field(ge=0.0, le=1e6)], ...] = ()
     factor: Annotated[float, Field(gt=0.0, le=10.0)] = 0.1
+    levels: tuple[Annotated[float, Field(gt=0.0, le=10.0)], ...] = ()
+
+    @model_validator(mode="after")
+    def _a_level_for_each_milestone(self) -> "Schedule":
+        if self.kind == "levels" and len(self.levels) != len(self.milestones):
+            raise ValueError(
+                f"levels has {len(self.levels)} values for {len(self.milestones)} milestones; "
+                "give one for each"
+            )
+        return self
 
 
 class Loss(_Part):
@@ -148,6 +166,8 @@ class Recipe(_Part):
         initial: what the weights begin with.
         growth: smaller pictures for the first steps.
         validation: share of the training images held out for validation (stratified, seeded).
+        order: of the training images: drawn anew for each epoch, drawn `once` for all, or as they
+            are `stored`.
         averaging: decay per step of an exponential moving average of the weights, which is then
             what is validated and saved; 0 is none.
         patience: epochs without a better validation accuracy before training stops; 0 is never.
@@ -164,6 +184,9 @@ class Recipe(_Part):
             number of threads it decides the speed, and the last bits of the result.
         fourier: names of convolutions to compute by spectra, or `auto`, those that a measurement
             finds faster so.
+        kernels: whether convolutions with their pooling, and dense layers, are computed by the
+            kernels of `convscope.kernels`, where those know them: `auto`, if a measurement of the
+            network finds that clearly faster; float32 on the CPU alone.
         threads: CPU threads; 0 takes one for each physical core.
         parallel: what several processes share out: the images of each batch (`data`), or the two
             columns of alexnet-2012 (`columns`, two processes). One process does all of it.
@@ -183,6 +206,7 @@ class Recipe(_Part):
     augmentation: Augmentation = Augmentation()
     initial: Initial = Initial()
     growth: Growth = Growth()
+    order: Literal["anew", "once", "stored"] = "anew"
     validation: Annotated[float, Field(ge=0.0, le=0.5)] = 0.1
     averaging: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     patience: int = Field(default=0, ge=0)
@@ -193,6 +217,7 @@ class Recipe(_Part):
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     memory_format: Literal["auto", "channels_last", "contiguous"] = "channels_last"
     fourier: Literal["auto"] | tuple[str, ...] = ()
+    kernels: Literal["auto", "on", "off"] = "auto"
     threads: int = Field(default=0, ge=0, le=1024)
     parallel: Literal["data", "columns"] = "data"
     seed: int = Field(default=0, ge=0, lt=2**63)

@@ -12,6 +12,7 @@ def learning_rate(
 
     - `constant`: the peak.
     - `step`: multiplied by `factor` at each milestone (in epochs).
+    - `levels`: from each milestone (in epochs) on, its own share of the peak.
     - `one-cycle`: from `start` × peak up to the peak over the first `warmup` share of the steps,
       then down to `final` × peak, both along half a cosine (Smith 2018, arXiv:1803.09820; the
       momentum stays as it is).
@@ -27,8 +28,10 @@ def learning_rate(
     """
     if schedule.kind == "constant":
         return peak
+    passed = sum(step >= round(epoch * steps_per_epoch) for epoch in schedule.milestones)
+    if schedule.kind == "levels":
+        return peak * (1.0, *schedule.levels)[passed]
     if schedule.kind == "step":
-        passed = sum(step >= round(epoch * steps_per_epoch) for epoch in schedule.milestones)
         return float(peak * schedule.factor**passed)
     rising = schedule.warmup * steps
     low = schedule.final * peak

@@ -14,8 +14,7 @@ from convscope.evaluation.markup import (
     percent,
     table_html,
 )
-from convscope.evaluation.report import page_html
-from convscope.evaluation.report_sections import Section
+from convscope.evaluation.page import Section, page_html
 from convscope.text import html_text
 from convscope.tuning.space import Choices, Dimension, assignments
 from convscope.tuning.study import Study, Trial
@@ -40,7 +39,12 @@ def render_report(study: Study, importance: Mapping[str, float], command: str) -
     ]
     title = f"Tuning {study.recipe.name} on {study.recipe.data}"
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    return page_html(title, created, _hero_html(study, title), sections)
+    return page_html(
+        title,
+        sections,
+        top_html=_hero_html(study, title),
+        foot=f"Made by convscope, {created}.",
+    )
 
 
 def _hero_html(study: Study, title: str) -> str:

@@ -27,10 +27,14 @@ const SCROLLED = 48;
  */
 export function flowColumns(layers, width, height, between, least) {
   const widest = Math.max(1, ...layers.map(({ shape }) => (isVector(shape) ? 1 : shape[1])));
-  const at = (/** @type {number} */ largest) =>
-    layers.map(({ shape }) =>
-      column(shape, largest, height, isVector(shape) ? 1 : Math.sqrt(shape[1] / widest)),
+  const at = (/** @type {number} */ largest) => {
+    const maps = layers.map(({ shape }) =>
+      isVector(shape) ? null : column(shape, largest, height, Math.sqrt(shape[1] / widest)),
     );
+    // Units stand no taller than the maps: on a narrow screen these would float in a void.
+    const tallest = Math.max(...maps.map((one) => one?.height ?? 0)) || height;
+    return maps.map((one, i) => one ?? column(layers[i].shape, largest, tallest, 1));
+  };
   for (let largest = LARGEST; largest >= SMALLEST; largest -= 2) {
     const columns = at(largest);
     const total = columns.reduce((sum, one) => sum + Math.max(least, one.width), 0);

@@ -41,7 +41,7 @@ const TEXTS = {
   training: {
     title: 'How it learned',
     words:
-      'Each epoch shows the network every training picture once, and moves each weight a little against its gradient. Watch the loss of training and validation part: from there on it learns the pictures by heart. A training that you start here is the same as convscope train in the terminal.',
+      'Each epoch shows the network every training picture once, and moves each weight a little against its gradient. Where the loss of the validation pictures stops falling while that of the training pictures goes on, it begins to learn them by heart. A training that you start here is the same as convscope train in the terminal.',
     formula: 'w ← w − η · ∂loss/∂w',
     source:
       'LeCun 1998, section III-B (20 passes, falling step sizes) · Krizhevsky 2012, section 5 (momentum 0.9, decay 5·10⁻⁴)',

@@ -1,18 +1,15 @@
 /** What if: maps switched off, another pooling, padding or activation, and what the answers do. */
 
 import * as api from './api.js';
-import { rangeOf, scaleFor } from './colours.js';
 import { button, choice, h, replace } from './dom.js';
-import { isVector, mapOf } from './frame.js';
 import { inputCanvas } from './input-picture.js';
 import { latest } from './latest.js';
-import { matrixCanvas, paint } from './matrix-canvas.js';
+import { MapSwitches } from './map-switches.js';
 import { percentText } from './numbers.js';
-import { formatOff, parseOff, replacements, toggled } from './changes.js';
-import { activation, info, session } from './session.js';
+import { parseOff, replacements } from './changes.js';
+import { info, session } from './session.js';
 import * as state from './state.js';
 import { explanation } from './texts.js';
-import { theme } from './theme.js';
 
 /** @type {[string, string, string, string[]][]} key in the address, argument, words, kinds */
 const SPECS = [
@@ -25,12 +22,11 @@ const SPECS = [
     ['relu', 'tanh', 'scaled-tanh', 'sigmoid', 'leaky-relu', 'identity'],
   ],
 ];
-const MOST = 64;
 
 export class WhatIfView {
   constructor() {
     this.specs = h('section', { class: 'card' });
-    this.maps = h('section', { class: 'card' });
+    this.maps = new MapSwitches();
     this.answer = h('section', { class: 'card', 'aria-live': 'polite' });
     this.element = h(
       'div',
@@ -39,7 +35,7 @@ export class WhatIfView {
       h(
         'div',
         { class: 'whatif-main' },
-        h('div', { class: 'stack' }, this.specs, this.maps),
+        h('div', { class: 'stack' }, this.specs, this.maps.element),
         this.answer,
       ),
     );
@@ -74,7 +70,7 @@ export class WhatIfView {
   draw() {
     if (!session.result) return;
     this.#drawSpecs();
-    this.#drawMaps();
+    this.maps.draw();
   }
 
   #drawSpecs() {
@@ -108,84 +104,6 @@ export class WhatIfView {
         preset('Modern', { pool: 'max', act: 'relu', pad: '' }),
       ),
     );
-  }
-
-  #drawMaps() {
-    const run = info();
-    const layers = run.layers
-      .filter((layer) => layer.kind === 'convolution' || layer.kind === 'linear')
-      .slice(0, -1);
-    if (!layers.length || !session.result) return;
-    const layer = layers.find((one) => one.name === state.get('offlayer')) ?? layers[0];
-    const off = parseOff(state.get('off'));
-    const chosen = new Set(off[layer.name] ?? []);
-    const all = layer.shape[0];
-    const shown = Math.min(all, MOST);
-    const set = (/** @type {number[]} */ maps) =>
-      state.set({ off: formatOff({ ...off, [layer.name]: maps }) });
-    replace(
-      this.maps,
-      h('h3', { text: 'Switch maps off' }),
-      choice(
-        'Layer',
-        layers.map((one) => [one.name, one.name]),
-        layer.name,
-        (value) => state.set({ offlayer: value }),
-      ),
-      h(
-        'div',
-        { class: 'off-maps' },
-        ...Array.from({ length: shown }, (_, map) => this.#mapButton(layer, map, chosen, off)),
-      ),
-      h(
-        'div',
-        { class: 'row tight' },
-        button('All on', () => set([])),
-        button('All off', () => set(Array.from({ length: all }, (_, i) => i))),
-        h('span', {
-          class: 'note',
-          text: `${chosen.size} of ${all} off${all > shown ? `; the first ${shown} are shown` : ''}`,
-        }),
-      ),
-    );
-  }
-
-  /**
-   * @param {import('./types.js').Layer} layer
-   * @param {number} map
-   * @param {Set<number>} chosen
-   * @param {Record<string, number[]>} off
-   */
-  #mapButton(layer, map, chosen, off) {
-    const isOff = chosen.has(map);
-    const one = button('', () => state.set({ off: formatOff(toggled(off, layer.name, map)) }), {
-      class: isVector(layer.shape) ? 'map unit-toggle' : 'map',
-      'aria-label': `${isVector(layer.shape) ? 'Unit' : 'Map'} ${map} of ${layer.name} off`,
-      'aria-pressed': String(isOff),
-    });
-    const entry = activation(layer.name);
-    const place = entry?.maps ? entry.maps.indexOf(map) : map;
-    if (entry && session.result && place >= 0) {
-      const canvas = matrixCanvas();
-      const scale = scaleFor('activations', entry.min, entry.max, theme());
-      if (isVector(layer.shape)) {
-        const { data } = mapOf(session.result.values, entry);
-        paint(canvas, data.subarray(map, map + 1), 1, 1, scale);
-      } else {
-        const { data, rows, columns } = mapOf(session.result.values, entry, place);
-        const range = rangeOf(data);
-        paint(
-          canvas,
-          data,
-          rows,
-          columns,
-          scaleFor('activations', Math.min(range[0], entry.min), range[1], theme()),
-        );
-      }
-      one.append(canvas);
-    }
-    one.append(h('span', { class: 'map-number', text: map, 'aria-hidden': 'true' }));
-    return one;
   }
 
   /** @param {boolean} measure */

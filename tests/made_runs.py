@@ -1,4 +1,4 @@
-"""Runs for the tests of the lab: untrained or hand-made networks in real run directories."""
+"""Runs for tests of what opens them: untrained or hand-made networks in real run directories."""
 
 from pathlib import Path
 from typing import Any

@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from convscope.documents import parse_json
 from convscope.errors import InputError
-from convscope.lab.answers import Refusal, json_bytes
 from convscope.text import printable
+from convscope.web.answers import Refusal, json_bytes
 
 
 async def json_body(request: Request) -> dict[str, Any]:
@@ -41,6 +41,18 @@ def number_of(request: Request, name: str, default: int | None, low: int, high: 
     if not (text.isascii() and text.isdigit() and len(text) < 12 and low <= int(text) <= high):
         raise InputError(f"{name} is '{printable(text, 40)}'; allowed: {low} to {high}")
     return int(text)
+
+
+def only(request: Request, *names: str) -> None:
+    """Refuse parameters of the address that are none of `names`, or given twice: a misspelt one
+    would otherwise be ignored in silence."""
+    given = [name for name, _ in request.query_params.multi_items()]
+    for name in given:
+        if name not in names or given.count(name) > 1:
+            raise InputError(
+                f"the address has '{printable(name, 40)}' {given.count(name)} times; allowed: "
+                f"{', '.join(names)}, once"
+            )
 
 
 def flag_of(request: Request, name: str) -> bool:

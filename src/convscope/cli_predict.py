@@ -1,0 +1,58 @@
+"""The command line of predictions: `convscope predict`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EPILOG = (
+    "\b\nExamples:\n"
+    "  convscope predict runs/digits seven.png\n"
+    "  convscope predict model.onnx pictures/ --top 1 --json\n"
+    "  convscope predict model.onnx 'photos/**/*.jpg' --csv > answers.csv\n"
+    "  cat seven.png | convscope predict model.onnx -"
+)
+
+
+def predict(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A run directory, or an .onnx file.")
+    ],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...", help="Files, folders, quoted patterns, or - for one on stdin."
+        ),
+    ],
+    top: Annotated[int, typer.Option(help="How many guesses for each picture.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="A table: file, classes and probabilities, error.")
+    ] = False,
+) -> None:
+    """Classify pictures with a trained network; without torch where it is an .onnx file."""
+    from convscope.errors import InputError
+    from convscope.prediction import predict as predict_images
+    from convscope.prediction_output import OUTPUTS, show_error
+    from convscope.terminal import Display
+
+    if as_json and as_csv:
+        raise InputError("--json and --csv are two forms of the same: give one of them")
+    show = OUTPUTS["json" if as_json else "csv" if as_csv else "text"](top)
+    failed = 0
+    with Display() as display:
+        quiet = sys.stdout is not None and sys.stdout.isatty()  # the answers themselves show it
+
+        def tell(done: int, total: int) -> None:
+            if not quiet:
+                display.work("pictures", done, total)
+
+        stdin = sys.stdin.buffer if sys.stdin else None
+        for prediction in predict_images(model, images, top=top, stdin=stdin, progress=tell):
+            show(prediction)
+            if prediction.error:
+                failed += 1
+                display.line(show_error(prediction))
+    if failed:
+        raise typer.Exit(1)

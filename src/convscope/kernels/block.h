@@ -1,0 +1,28 @@
+/* A convolution with its bias, pooling and activation: what its kernels are told. */
+#ifndef CONVSCOPE_BLOCK_H
+#define CONVSCOPE_BLOCK_H
+
+#include <stdint.h>
+
+#include "activations.h"
+
+enum pooling { NO_POOLING, MAXIMUM, MINIMUM, AVERAGE };
+
+/* Sizes are in maps, pixels and images; maps lie as lanes.h says, all with the same pitch. */
+struct block {
+    const float *x;       /* in_maps × height × width: with its padding already */
+    const float *weight;  /* out_maps × in_maps × kernel_rows × kernel_columns */
+    const float *bias;    /* out_maps, or NULL */
+    float *y;             /* out_maps × pooled_rows × pooled_columns */
+    uint8_t *winner;      /* for each y, which element of its window it was; maximum and minimum */
+    float *activated;     /* out_maps × rows × columns, before average pooling */
+    const float *y_gradient;
+    float *x_gradient;    /* or NULL: not wanted */
+    float *weight_gradient, *bias_gradient;
+    int64_t images, pitch, in_maps, out_maps, height, width;
+    int64_t kernel_rows, kernel_columns, rows, columns; /* of the convolution's result */
+    int64_t pooling, window_rows, window_columns, step_rows, step_columns;
+    int64_t pooled_rows, pooled_columns, activation;
+};
+
+#endif

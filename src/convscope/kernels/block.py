@@ -1,0 +1,135 @@
+"""A convolution with bias, pooling and activation as one differentiable operator.
+
+The arithmetic is in `block_forward.c` and `block_backward.c`. Sums are float32, in another order
+than torch's: values and gradients agree with float64 to about 1e-6.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from convscope.kernels import batch_last
+from convscope.kernels.calls import address, call
+
+POOLINGS = {"none": 0, "max": 1, "min": 2, "average": 3}
+ACTIVATIONS = {
+    "identity": 0,
+    "tanh": 1,
+    "scaled-tanh": 2,
+    "sigmoid": 3,
+    "relu": 4,
+    "leaky-relu": 5,
+}
+MOST_ELEMENTS = 256
+"""Of a pooling window: the winner's number is one byte."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What follows the convolution.
+
+    Attributes:
+        activation: a key of `ACTIVATIONS`. pooling: a key of `POOLINGS`.
+        window, step: of the pooling, rows and columns; (1, 1) where there is none.
+    """
+
+    activation: str = "identity"
+    pooling: str = "none"
+    window: tuple[int, int] = (1, 1)
+    step: tuple[int, int] = (1, 1)
+
+
+class _Block(ctypes.Structure):
+    """`struct block` of block.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("x", "weight", "bias", "y", "winner", "activated")),
+        *((name, ctypes.c_void_p) for name in ("y_gradient", "x_gradient")),
+        *((name, ctypes.c_void_p) for name in ("weight_gradient", "bias_gradient")),
+        *((name, ctypes.c_int64) for name in ("images", "pitch", "in_maps", "out_maps")),
+        *((name, ctypes.c_int64) for name in ("height", "width", "kernel_rows", "kernel_columns")),
+        *((name, ctypes.c_int64) for name in ("rows", "columns", "pooling", "window_rows")),
+        *((name, ctypes.c_int64) for name in ("window_columns", "step_rows", "step_columns")),
+        *((name, ctypes.c_int64) for name in ("pooled_rows", "pooled_columns", "activation")),
+    ]
+
+
+def block(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
+    """`pool(activation(convolution(x)))`; the maximum is taken before a monotone activation.
+
+    Args:
+        x: float32 on the CPU, N × C × H × W in any order of memory, padded already.
+        weight: maps × C × rows × columns, float32. bias: maps.
+        plan: what follows; one convolution and one pooling window must fit.
+
+    Returns:
+        N × maps × H' × W', batch-last. Its gradient by x comes batch-last, too.
+    """
+    result: Tensor = _Fused.apply(x, weight, bias, plan)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Fused(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
+        x = batch_last.batch_last(x)
+        weight = weight.contiguous()
+        job = _sizes(x, weight, plan)
+        n, maps = job.images, job.out_maps
+        y = batch_last.empty((n, maps, job.pooled_rows, job.pooled_columns))
+        winner = activated = None
+        if plan.pooling == "average":
+            activated = batch_last.empty((n, maps, job.rows, job.columns))
+        elif plan.pooling != "none":
+            winner = torch.empty(y.untyped_storage().nbytes() // 4, dtype=torch.uint8)
+        job.x, job.weight, job.bias, job.y = map(address, (x, weight, bias, y))
+        job.winner, job.activated = address(winner), address(activated)
+        call("block_forward", job)
+        ctx.save_for_backward(x, weight, y, winner, activated)
+        ctx.job = job
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, y_gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
+        job = ctx.job
+        x, weight, y, winner, activated = ctx.saved_tensors
+        y_gradient = batch_last.batch_last(y_gradient)
+        x_gradient = batch_last.empty(tuple(x.shape)) if ctx.needs_input_grad[0] else None
+        weight_gradient, bias_gradient = torch.empty_like(weight), torch.empty(job.out_maps)
+        job.x, job.weight, job.y = map(address, (x, weight, y))
+        job.winner, job.activated = address(winner), address(activated)
+        job.y_gradient, job.x_gradient = address(y_gradient), address(x_gradient)
+        job.weight_gradient, job.bias_gradient = address(weight_gradient), address(bias_gradient)
+        call("block_backward", job)
+        return x_gradient, weight_gradient, bias_gradient if ctx.needs_input_grad[2] else None, None
+
+
+def _sizes(x: Tensor, weight: Tensor, plan: Plan) -> _Block:
+    n, channels, height, width = x.shape
+    maps, _, kernel_rows, kernel_columns = weight.shape
+    rows, columns = height - kernel_rows + 1, width - kernel_columns + 1
+    return _Block(
+        images=n,
+        pitch=batch_last.pitch(n),
+        in_maps=channels,
+        out_maps=maps,
+        height=height,
+        width=width,
+        kernel_rows=kernel_rows,
+        kernel_columns=kernel_columns,
+        rows=rows,
+        columns=columns,
+        pooling=POOLINGS[plan.pooling],
+        window_rows=plan.window[0],
+        window_columns=plan.window[1],
+        step_rows=plan.step[0],
+        step_columns=plan.step[1],
+        pooled_rows=(rows - plan.window[0]) // plan.step[0] + 1,
+        pooled_columns=(columns - plan.window[1]) // plan.step[1] + 1,
+        activation=ACTIVATIONS[plan.activation],
+    )

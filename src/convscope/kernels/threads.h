@@ -1,0 +1,12 @@
+/* Work that several threads share: see threads.c. */
+#ifndef CONVSCOPE_THREADS_H
+#define CONVSCOPE_THREADS_H
+
+/* A piece of work: `work(task, worker, memory)` for each task from 0 to tasks-1, in any order.
+ * `worker`, from 0 to threads-1, is whose: no two tasks of one worker run at a time. */
+typedef void (*work_function)(long task, long worker, void *memory);
+
+/* Run all tasks on up to `threads` threads, the caller's among them; return when all are done. */
+void run_tasks(work_function work, void *memory, long tasks, long threads);
+
+#endif

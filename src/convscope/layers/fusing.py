@@ -1,0 +1,110 @@
+"""Where layers leave the work to the kernels of `convscope.kernels`, and where they do not.
+
+Inside `kernels_in_use()` a convolution, its activation and its pooling become one operator, and so
+do a dense layer and its activation, if the kernels know such ones; everywhere else, and while
+somebody watches a layer, they are the layers themselves.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from convscope.kernels import library
+from convscope.kernels.block import ACTIVATIONS, MOST_ELEMENTS, Plan, block
+from convscope.kernels.dense import dense as dense_by_kernels
+from convscope.layers.activation import Activate
+from convscope.layers.convolution import Convolution
+from convscope.layers.padding import pad_sides, padding_sides
+from convscope.layers.pooling import activate_and_pool
+from convscope.layers.pools import AveragePool, MaxPool, MinPool, PoolModule
+
+
+@dataclass
+class Use:
+    """How often layers called kernels in a context."""
+
+    calls: int = 0
+
+
+_in_use: ContextVar[Use | None] = ContextVar("kernels_in_use", default=None)
+_POOLINGS: dict[type[nn.Module], str] = {MaxPool: "max", MinPool: "min", AveragePool: "average"}
+
+
+@contextmanager
+def kernels_in_use() -> Iterator[Use]:
+    """A context in which layers compute by kernels where there are such."""
+    use = Use()
+    token = _in_use.set(use if library.load() else None)
+    try:
+        yield use
+    finally:
+        _in_use.reset(token)
+
+
+def convolve_and_pool(
+    x: Tensor, convolution: Convolution, activation: nn.Module, pool: nn.Module
+) -> Tensor:
+    """`pool(activation(convolution(x)))`; see `activate_and_pool` for the order."""
+    if _in_use.get() and convolution.is_plain:
+        plan = _plan(activation, pool)
+        if plan is not None and _usable(x, convolution, activation, pool):
+            height, width = convolution.output_size(*x.shape[-2:])
+            if isinstance(pool, PoolModule):
+                pool.check(height, width)
+            sides = padding_sides(*x.shape[-2:], convolution.grid)
+            if any(sides):
+                x = pad_sides(x, sides, convolution.pad)
+            return block(x, convolution.dense_weight(), convolution.bias, plan)
+    return activate_and_pool(convolution(x), activation, pool)
+
+
+def dense(x: Tensor, layer: nn.Linear, activation: nn.Module | None = None) -> Tensor:
+    """`activation(layer(x))` for N × inputs."""
+    if _in_use.get():
+        after = () if activation is None else (activation,)
+        kind = _activation(activation) if activation is not None else "identity"
+        if kind is not None and _usable(x, layer, *after):
+            return dense_by_kernels(x, layer.weight, layer.bias, kind)
+    result: Tensor = layer(x)
+    return result if activation is None else activation(result)
+
+
+def _usable(x: Tensor, *layers: nn.Module) -> bool:
+    use = _in_use.get()
+    usable = (
+        use is not None
+        and x.dtype == torch.float32
+        and x.device.type == "cpu"
+        and len(x) > 0
+        and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)
+    )
+    if use and usable:
+        use.calls += 1
+    return usable
+
+
+def _activation(activation: nn.Module) -> str | None:
+    """The kernels' name of it; None where they have none."""
+    kind = activation.activation.kind if isinstance(activation, Activate) else ""
+    return kind if kind in ACTIVATIONS else None
+
+
+def _plan(activation: nn.Module, pool: nn.Module) -> Plan | None:
+    """What the kernels are told of the two; None where they cannot do it."""
+    kind = _activation(activation)
+    if kind is None or type(pool) not in {*_POOLINGS, nn.Identity}:
+        return None
+    if not isinstance(pool, PoolModule):
+        return Plan(kind)
+    rows, columns = pool.window
+    for axis in pool.window:
+        if axis.ceil or axis.dilation != 1 or axis.padding not in (0, (0, 0), "valid"):
+            return None
+    if rows.kernel * columns.kernel > MOST_ELEMENTS:
+        return None
+    window, step = (rows.kernel, columns.kernel), (rows.stride, columns.stride)
+    return Plan(kind, _POOLINGS[type(pool)], window, step)

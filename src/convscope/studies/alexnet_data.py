@@ -1,0 +1,34 @@
+"""How much the size of the training set matters."""
+
+from convscope.studies.alexnet_common import FULL, HELD, QUICK, accuracy, claim
+from convscope.studies.study import Arm, Study
+
+_SIZES = (500, 1000, 2000, 4000)
+
+STUDY = Study(
+    name="alexnet-data",
+    topic="alexnet",
+    question="How much do more training images help?",
+    changed="the number of training images, with as many steps",
+    recipe="study-pictures",
+    set={"min_steps": 320, "max_steps": 320},
+    images={"source": "pictures"},
+    probes=("accuracy",),
+    arms=tuple(Arm(name=f"{size:,} images", images={"train": size}) for size in _SIZES),
+    quick=QUICK,
+    full=FULL,
+    claims=(
+        claim(
+            "data-generalises",
+            "the large and diverse training dataset played a significant role in … generaliz[ing]",
+            "2.7",
+            [
+                accuracy(f"{2 * size:,} images", f"{size:,} images", f"{size:,} → {2 * size:,}")
+                for size in _SIZES[:-1]
+            ],
+            comment="points of test accuracy for each doubling of the training set",
+        ),
+    ),
+    held_equal=HELD.replace("images, epochs, ", "") + "; 320 steps of 64 images in every arm",
+    method="fewer images are seen more often, so that the number of steps is the same",
+)

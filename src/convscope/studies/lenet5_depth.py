@@ -1,0 +1,82 @@
+"""How far LeNet-5 carries: from digits to pictures, beside a deeper network."""
+
+from convscope.studies.study import Arm, Budget, Claim, Comparison, Study
+
+_PICTURES = {"source": "pictures"}
+_RELU = {"model.arguments.activation": {"layer": "activation", "kind": "relu"}}
+_FIVE = {"model.name": "ablation"}
+
+STUDY = Study(
+    name="lenet5-depth",
+    topic="lenet5",
+    question="How far does LeNet-5's depth carry, from digits to pictures?",
+    changed="the network and the images",
+    probes=("accuracy",),
+    arms=(
+        Arm(name="LeNet-5, digits", set=_RELU),
+        Arm(name="LeNet-5, pictures", set=_RELU, images=_PICTURES),
+        Arm(name="five convolutions, digits", set=_FIVE),
+        Arm(name="five convolutions, pictures", set=_FIVE, images=_PICTURES),
+    ),
+    quick=Budget(train=4000, test=5000, epochs=5, seeds=5),
+    full=Budget(train=0, test=0, epochs=8, seeds=10),
+    claims=(
+        Claim(
+            id="lenet-complex-images",
+            quote="may not perform as well on more complex and diverse image classification tasks",
+            source="Exploring LeNet, 3",
+            comparisons=(
+                Comparison(
+                    measure="test_accuracy",
+                    arm="LeNet-5, pictures",
+                    reference="LeNet-5, digits",
+                    expect="less",
+                    margin=0.02,
+                ),
+            ),
+            comment="as true of every other network: pictures are harder than digits",
+        ),
+        Claim(
+            id="lenet-depth",
+            quote="it may struggle with more complex and deep feature hierarchies",
+            source="Exploring LeNet, 3",
+            comparisons=(
+                Comparison(
+                    measure="test_accuracy",
+                    arm="five convolutions, pictures",
+                    reference="LeNet-5, pictures",
+                    expect="more",
+                    margin=0.02,
+                    condition="on pictures",
+                ),
+                Comparison(
+                    measure="test_accuracy",
+                    arm="five convolutions, digits",
+                    reference="LeNet-5, digits",
+                    expect="more",
+                    margin=0.003,
+                    condition="on digits",
+                ),
+            ),
+            comment="five convolutions, 92,570 parameters, against LeNet-5's two, 62,006 on colour "
+            "pictures, with as many images and epochs",
+        ),
+        Claim(
+            id="lenet-digits",
+            quote="it's suitable for digit recognition",
+            source="Exploring LeNet, 3",
+            comparisons=(
+                Comparison(
+                    measure="test_accuracy",
+                    arm="LeNet-5, digits",
+                    reference="five convolutions, digits",
+                    expect="same",
+                    margin=0.01,
+                ),
+            ),
+            comment="as good as the deeper network, to within a point",
+        ),
+    ),
+    held_equal="number of images, epochs, learning rate and schedule, seeds, ReLU in both",
+    method="there is no middle step such as Fashion-MNIST in what is measured here",
+)

@@ -1,0 +1,78 @@
+"""What regularisation adds to a network of LeNet-5's kind, on few images."""
+
+from convscope.studies.study import Arm, Budget, Claim, Comparison, Study
+
+_ARGUMENTS = "model.arguments"
+
+
+def _helps(claim: str, quote: str, arm: str, comment: str = "") -> Claim:
+    return Claim(
+        id=claim,
+        quote=quote,
+        source="Exploring LeNet, 3",
+        comparisons=(
+            Comparison(
+                measure="gap",
+                arm=arm,
+                reference="none",
+                expect="less",
+                margin=0.01,
+                condition="gap",
+            ),
+            Comparison(
+                measure="test_accuracy",
+                arm=arm,
+                reference="none",
+                expect="more",
+                margin=0.01,
+                condition="test accuracy",
+            ),
+        ),
+        comment=comment,
+    )
+
+
+STUDY = Study(
+    name="lenet5-regularisation",
+    topic="lenet5",
+    question="What do dropout, batch normalisation, decay and augmentation add to LeNet-5's plan?",
+    changed="one kind of regularisation",
+    recipe="study-pictures",
+    set={
+        f"{_ARGUMENTS}.layers": 2,
+        f"{_ARGUMENTS}.width": 6,
+        f"{_ARGUMENTS}.hidden": 100,
+        f"{_ARGUMENTS}.pool": {"layer": "pool", "kind": "max"},
+        f"{_ARGUMENTS}.last_pool": {"layer": "pool", "kind": "max"},
+    },
+    images={"source": "digits"},
+    probes=("accuracy",),
+    arms=(
+        Arm(name="none", note="two convolutions (6 and 18 maps), three fully connected layers"),
+        Arm(name="dropout", set={f"{_ARGUMENTS}.dropout": 0.5}),
+        Arm(name="batch norm", set={f"{_ARGUMENTS}.norm": {"layer": "norm", "kind": "batch"}}),
+        Arm(name="decay", set={"optimizer": {"kind": "adamw", "lr": 0.003, "weight_decay": 0.1}}),
+        Arm(
+            name="augmentation",
+            set={"augmentation": {"shift": 1.5, "rotation": 12, "scale": 0.12, "shear": 8}},
+        ),
+    ),
+    quick=Budget(train=1000, test=5000, epochs=12, seeds=5),
+    full=Budget(train=1000, test=0, epochs=30, seeds=20),
+    claims=(
+        _helps("dropout-lenet", "dropout … can help prevent overfitting", "dropout"),
+        _helps(
+            "batch-norm-lenet", "batch normalization … can help prevent overfitting", "batch norm"
+        ),
+        _helps("decay-lenet", "lack of regularization", "decay", "weight decay of 0.1 (AdamW)"),
+        _helps(
+            "augmentation-lenet",
+            "lack of regularization",
+            "augmentation",
+            "shift, turn, scale, shear",
+        ),
+    ),
+    held_equal="images, epochs, learning rate and schedule, seeds; parameters but for batch "
+    "norm's 48",
+    method="1,000 training digits; the gap is training accuracy less test accuracy",
+)

@@ -1,0 +1,61 @@
+"""The studies that come with the package, by name."""
+
+from convscope.studies import (
+    alexnet_activation,
+    alexnet_anatomy,
+    alexnet_augmentation,
+    alexnet_columns,
+    alexnet_data,
+    alexnet_depth,
+    alexnet_dropout,
+    alexnet_normalisation,
+    alexnet_overlap,
+    alexnet_slips,
+    alexnet_speed,
+    lenet5_activation,
+    lenet5_anatomy,
+    lenet5_depth,
+    lenet5_parts,
+    lenet5_regularisation,
+    padding_border,
+    padding_place,
+    padding_sizes,
+    pooling_cost,
+    pooling_information,
+    pooling_invariance,
+    pooling_kind,
+    pooling_overfitting,
+    pooling_speed,
+)
+from convscope.studies.study import Study
+
+_ALL = (
+    pooling_cost,
+    pooling_speed,
+    pooling_invariance,
+    pooling_kind,
+    pooling_overfitting,
+    pooling_information,
+    padding_sizes,
+    padding_border,
+    padding_place,
+    lenet5_anatomy,
+    lenet5_activation,
+    lenet5_parts,
+    lenet5_regularisation,
+    lenet5_depth,
+    alexnet_anatomy,
+    alexnet_activation,
+    alexnet_normalisation,
+    alexnet_overlap,
+    alexnet_dropout,
+    alexnet_augmentation,
+    alexnet_depth,
+    alexnet_columns,
+    alexnet_data,
+    alexnet_speed,
+    alexnet_slips,
+)
+
+STUDIES: dict[str, Study] = {module.STUDY.name: module.STUDY for module in _ALL}
+"""In the order of the document: pooling, padding, LeNet-5, AlexNet."""

@@ -1,0 +1,119 @@
+"""Numbers and verdicts as people read them: for the terminal, the page and the claims."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from convscope.studies.verdicts import is_share
+
+Effect = Mapping[str, Any]
+Claim = Mapping[str, Any]
+
+UNITS = {
+    "epochs_to_loss": "epochs",
+    "epochs_to_error": "epochs",
+    "gradient_decay": "decades",
+    "trained_gradient_decay": "decades",
+    "locate_vector": "px",
+}
+
+
+def unit(measure: str) -> str:
+    """The unit of a difference in a measure; an empty text where it is a number of things."""
+    return "points" if is_share(measure) else UNITS.get(measure, "")
+
+
+def number(value: float) -> str:
+    """Four significant digits, whole numbers in full.
+
+    >>> number(60000.0), number(-0.25118), number(12.0)
+    ('60,000', '−0.2512', '12')
+    """
+    whole = float(value).is_integer() and abs(value) < 1e12
+    shown = f"{value:,.0f}" if whole else f"{value:.4g}"
+    return shown.replace("-", "−")
+
+
+def value_text(value: float | None, measure: str) -> str:
+    """One arm's mean.
+
+    >>> value_text(0.98123, "test_accuracy"), value_text(61706.0, "parameters")
+    ('98.12 %', '61,706')
+    """
+    if value is None:
+        return "–"
+    return f"{100 * value:.2f} %".replace("-", "−") if is_share(measure) else number(value)
+
+
+def effect_text(effect: Effect, *, interval: bool = True) -> str:
+    """The effect with its interval: `+0.42 points (−0.10 to +0.94)`, or `× 0.12`.
+
+    >>> one = {"comparison": {"measure": "gap", "kind": "difference"}, "effect": 0.0042}
+    >>> effect_text(one | {"low": -0.001, "high": 0.0094, "exact": False})
+    '+0.42 points (−0.10 to +0.94)'
+    """
+    comparison = effect["comparison"]
+    value, low, high = effect["effect"], effect["low"], effect["high"]
+    if value is None:
+        return "not measured"
+    ratio = comparison.get("kind") == "ratio"
+    measure = comparison["measure"]
+    shares = is_share(measure) and not ratio
+
+    def one(amount: float) -> str:
+        if ratio:
+            return f"{amount:.3g}"
+        if shares:
+            return f"{100 * amount:+.2f}".replace("-", "−")
+        whole = float(amount).is_integer()
+        return (f"{amount:+,.0f}" if whole else f"{amount:+.3g}").replace("-", "−")
+
+    if effect["exact"] and "constant" in comparison:
+        return number(effect["arm_mean"])
+    text = f"× {one(value)}" if ratio else f"{one(value)} {unit(measure)}".strip()
+    if not interval or effect["exact"]:
+        return text
+    return f"{text} (one pair)" if low is None else f"{text} ({one(low)} to {one(high)})"
+
+
+def compared_text(effect: Effect) -> str:
+    """What was compared with what: `max against average: test accuracy`."""
+    one = effect["comparison"]
+    measure = measure_text(one["measure"])
+    if one.get("reference"):
+        against = one["reference"]
+    elif one.get("other"):
+        against = measure_text(one["other"])
+    else:
+        against = value_text(one["constant"], one["measure"])
+    return f"{measure}: {one['arm']} against {against}"
+
+
+def measure_text(measure: str) -> str:
+    """A measure's name for people.
+
+    >>> measure_text("test_accuracy"), measure_text("size_c1")
+    ('test accuracy', 'size c1')
+    """
+    return measure.replace("_", " ")
+
+
+def verdict_text(claim: Claim) -> str:
+    """The verdict; of one that depends, on what; of an undecided one, whether seeds are missing."""
+    word = str(claim["verdict"])
+    if word == "depends":
+        parts = []
+        for verdict in ("supported", "not supported", "contradicted"):
+            where = [
+                one["comparison"].get("condition") or measure_text(one["comparison"]["measure"])
+                for one in claim["effects"]
+                if one["verdict"] == verdict
+            ]
+            if where:
+                parts.append(f"{verdict}: {', '.join(where)}")
+        word = f"depends ({'; '.join(parts)})"
+    if claim["seeds_needed"] is not None:
+        have = min((one["n"] for one in claim["effects"] if not one["exact"]), default=0)
+        needed = claim["seeds_needed"]
+        more = f"{have} of {needed} seeds" if needed > have else f"{have} seeds"
+        word += f"; underpowered: {more}"
+    return word

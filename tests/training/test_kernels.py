@@ -1,0 +1,135 @@
+"""Training by the kernels: the same course as torch's, the same bytes each time, recorded."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import fingerprint, small_recipe, start_run
+from convscope import models
+from convscope.data.dataset import Dataset
+from convscope.kernels import library
+from convscope.layers.fusing import kernels_in_use
+from convscope.run import open_run, read_metrics
+from convscope.training import compute as compute_module
+from convscope.training.compute import choose_compute
+from convscope.training.fit import fit
+from convscope.training.recipe import ModelChoice
+
+pytestmark = pytest.mark.skipif(
+    not library.available(), reason="the kernels are not compiled here: no C compiler"
+)
+
+
+def losses(path: Path, data: Dataset, **changes: object) -> list[float]:
+    """The loss of every step."""
+    run = start_run(path, small_recipe(**changes), data)
+    seen: list[float] = []
+    for row in fit(run, data, checkpoint_seconds=1e9):
+        seen.append(row.loss)
+    return seen
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", "reflect"])
+def test_a_long_training_takes_the_course_that_torch_takes(
+    padding: str, tmp_path: Path, few_digits: Dataset
+) -> None:
+    """The mean loss of each of 29 epochs, 203 steps in all, within 1e-4."""
+    pad = {"layer": "pad", "kind": "same" if padding != "valid" else "valid"}
+    if padding == "reflect":
+        pad["mode"] = "reflect"
+    model = {"name": "lenet5", "arguments": {"padding": pad}}
+    rows = {}
+    for kernels in ("on", "off"):
+        path = tmp_path / kernels
+        losses(path, few_digits, kernels=kernels, epochs=29, model=model)
+        rows[kernels] = [row["loss"] for row in read_metrics(open_run(path))]
+    assert len(rows["on"]) == 29
+    assert rows["on"] != rows["off"], "both ways gave the same bits: the kernels were not used"
+    assert max(abs(a - b) for a, b in zip(rows["on"], rows["off"], strict=True)) < 1e-4
+
+
+def test_the_number_of_threads_changes_no_byte(tmp_path: Path, few_digits: Dataset) -> None:
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            losses(tmp_path / str(threads), few_digits, threads=threads)
+    finally:
+        torch.set_num_threads(before)
+    first, *others = (fingerprint(tmp_path / str(threads)) for threads in (1, 2, 3))
+    assert others == [first, first]
+
+
+def test_the_faster_way_is_taken_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels = library.load()
+    assert kernels is not None
+    times = {"fp32 channels_last": 0.2, f"fp32 kernels {kernels.target}": 0.1}
+    monkeypatch.setattr(compute_module, "_time", lambda way, *_: times[way.name()])
+    model = models.build("lenet5")
+    found = choose_compute(small_recipe(kernels="auto"), model, (1, 32, 32))
+    assert found.kernels == kernels.target
+    assert found.reason.startswith(f"measured fp32 kernels {kernels.target} 0.100 s, fp32 ch")
+    times |= dict.fromkeys(times, 0.2)
+    assert choose_compute(small_recipe(kernels="auto"), model, (1, 32, 32)).kernels == ""
+    assert choose_compute(small_recipe(kernels="on"), model, (1, 32, 32)).kernels == kernels.target
+    assert choose_compute(small_recipe(kernels="off"), model, (1, 32, 32)).kernels == ""
+    assert choose_compute(small_recipe(precision="bf16"), model, (1, 32, 32)).kernels == ""
+
+
+def test_a_network_without_such_layers_is_not_measured() -> None:
+    arguments = {"width": 8, "hidden": 16, "input_size": 32}
+    plan = small_recipe(
+        kernels="on", model=ModelChoice(name="alexnet-cifar", arguments=arguments).model_dump()
+    )
+    found = choose_compute(plan, models.build("alexnet-cifar", arguments), (3, 32, 32))
+    assert found.kernels == ""
+    assert found.seconds == {}
+
+
+def test_a_run_of_a_machine_with_kernels_goes_on_without(
+    tmp_path: Path, few_digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start_run(tmp_path / "run", small_recipe(), few_digits)
+    run = run.with_changes(compute={"kernels": "avx512", "memory_format": "contiguous"})
+    monkeypatch.setenv(library.VARIABLE, "off")
+    assert [row.epoch for row in fit(run, few_digits)][-1] == 2
+
+
+def test_a_watched_layer_is_the_layer_itself() -> None:
+    model = models.build("lenet5").train()
+    x = torch.randn(2, 1, 32, 32)
+    with kernels_in_use() as use:
+        model(x)
+        assert use.calls == 5
+        handle = model.c3.register_forward_hook(lambda *_: None)  # type: ignore[union-attr]
+        model(x)
+        assert use.calls == 9
+        handle.remove()
+
+
+@pytest.mark.slow
+def test_kernels_serve_a_forked_process_and_many_threads() -> None:
+    """A fork has no threads of its parent's; two callers at a time do not wait for each other."""
+    program = """
+import os, threading, torch
+from convscope.kernels.block import Plan, block
+torch.set_num_threads(2)
+x, w = torch.randn(64, 1, 12, 12), torch.randn(6, 1, 3, 3)
+plan = Plan("tanh", "max", (2, 2), (2, 2))
+right = block(x, w, None, plan)
+def again():
+    for _ in range(50):
+        assert torch.equal(block(x, w, None, plan), right)
+threads = [threading.Thread(target=again) for _ in range(4)]
+[one.start() for one in threads]; [one.join() for one in threads]
+child = os.fork()
+if child == 0:
+    again(); os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+again()
+"""
+    words = [sys.executable, "-c", program]
+    subprocess.run(words, check=True, timeout=60, env=os.environ | {"OMP_NUM_THREADS": "1"})
