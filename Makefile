@@ -31,7 +31,7 @@ format: $(SETUP)
 
 $(SETUP): pyproject.toml constraints.txt hatch_build.py | $(KERNELS)/.compiled
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sample,lab,onnx,tune,track,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sample,lab,onnx,serve,tune,track,dev]"
 	touch $(SETUP)
 
 # Changed sources are compiled again; without a compiler, everything works without the kernels.

@@ -151,3 +151,35 @@ def _huge_gif() -> bytes:
     control = b"\x21\xf9\x04\x08\0\0\0\0"
     frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 0xFFFF, 0xFFFF, 0) + b"\x02\x02\x44\x01\x00"
     return b"GIF89a" + screen + control + frame + b";"
+
+
+@functools.cache
+def odd_files() -> dict[str, bytes]:
+    """File name → its bytes: unusual pictures that are read, by every door the same."""
+    grey, rgb = pixels(1, 12, 9, 1)[:, :, 0], pixels(2, 12, 9)
+    rgba = np.concatenate([rgb, pixels(3, 12, 9, 1)], axis=2)
+    palette = Image.fromarray(rgb).quantize(16)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    long = Image.Exif()
+    long[0x9286] = b"x" * 60_000
+    pages = [Image.fromarray(rgb), Image.fromarray(255 - rgb)]
+    deep = b"".join(b"\0" + (row.astype(">u2") * 257).tobytes() for row in grey)
+    return {
+        "grey.png": save(Image.fromarray(grey)),
+        "16-bit.png": png(9, 12, 16, 0, deep),
+        "16-bit.tif": save(Image.fromarray(grey.astype(np.uint16) * 257), "TIFF"),
+        "1-bit.png": save(Image.fromarray(grey > 127)),
+        "alpha.png": save(Image.fromarray(rgba)),
+        "grey-alpha.png": save(Image.fromarray(rgba[:, :, 2:])),
+        "palette.png": save(palette, transparency=3),
+        "palette.gif": save(palette, "GIF", transparency=3),
+        "cmyk.jpg": save(Image.fromarray(rgb).convert("CMYK"), "JPEG"),
+        "turned.jpg": save(Image.fromarray(rgb), "JPEG", exif=turned),
+        "long-exif.jpg": save(Image.fromarray(rgb), "JPEG", exif=long),
+        "animated.webp": save(pages[0], "WEBP", save_all=True, append_images=pages[1:]),
+        "pages.tif": save(pages[0], "TIFF", save_all=True, append_images=pages[1:]),
+        "100,000-frames.gif": animation(100_000),
+        "one-pixel.png": encode(pixels(4, 1, 1)),
+        "thin.png": encode(pixels(5, 1, 4000)),
+    }

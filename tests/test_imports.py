@@ -47,7 +47,7 @@ ALLOWED = {
     "prediction_output": f"{BASE} prediction",
     "comparison": f"{FILES} evaluation run",
     "checking": f"{FILES} data",
-    "training": f"{FILES} seeds environment kernels layers weights data evaluation run models",
+    "training": f"{FILES} seeds environment kernels layers models weights data evaluation run",
     "recipes": f"{BASE} data training",
     "listing": f"{BASE} data models recipes",
     "events": "evaluation training",
@@ -57,32 +57,36 @@ ALLOWED = {
     "pipeline": f"{FILES} environment data evaluation run training recipes events reporting "
     "run_setup tracking",
     "exporting": f"{FILES} shapes layers data evaluation run comparison onnx_file predictors",
-    "shipping": f"{FILES} version run comparison exporting pipeline reporting events",
+    "shipping": f"{FILES} version data run comparison exporting pipeline reporting events",
     "terminal": BASE,
     "tuning": f"{FILES} seeds data evaluation run training events run_setup pipeline terminal",
+    "studies": f"{FILES} seeds environment layers models model_summary data evaluation run "
+    "training recipes events run_setup",
     "printing": f"{BASE} documents comparison terminal events training",
+    "printing_studies": "text studies",
     "web": f"{BASE} documents",
     "lab": f"{FILES} web environment shapes weights layers model_summary data evaluation explain "
     "run listing events reporting comparison pipeline",
     "serving": f"{BASE} version environment data evaluation comparison run predictor web",
+    "processes": "errors",
     "cli_options": "",
     "cli_cache": "cli_options data printing",
     "cli_explain": f"{BASE} explain run pipeline printing",
     "cli_export": "cli_options printing shipping",
     "cli_lab": "errors text lab",
-    "cli_serve": "errors serving",
-    "cli_tune": "text cli_options printing tuning",
-    "cli": f"{BASE} cli_tune cli_options cli_cache cli_explain cli_export cli_lab cli_serve "
-    "terminal printing pipeline checking comparison environment listing "
-    "model_summary prediction cli_predict processes",
     "cli_predict": f"{BASE} prediction prediction_output terminal",
-    "processes": "errors",
+    "cli_serve": "errors serving",
+    "cli_study": "cli_options studies printing printing_studies",
+    "cli_tune": "text cli_options printing tuning",
+    "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab cli_predict cli_serve "
+    "cli_study cli_tune terminal printing pipeline checking comparison environment listing "
+    "model_summary processes tracking",
     "__main__": "cli",
     "__init__": "",
 }
 
 # For the type checker alone, these may look up: they show what others made, or name it.
-UPWARD_TYPES = {"__init__", "printing", "terminal"}
+UPWARD_TYPES = {"__init__", "printing", "printing_studies", "terminal"}
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from convscope.run import open_run as open_run
     from convscope.serving.server import serve as serve
     from convscope.shipping import export as export
+    from convscope.studies.running import study as study
     from convscope.training.fit import fit as fit
     from convscope.training.recipe import Recipe as Recipe
     from convscope.tuning.tune import tune as tune
@@ -63,6 +64,7 @@ _HOME = {
     "resume": "pipeline",
     "serve": "serving.server",
     "show": "lab.notebook",
+    "study": "studies.running",
     "train": "pipeline",
     "tune": "tuning.tune",
 }

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convscope.studies.results import seeds_done
 from convscope.studies.wording import compared_text, effect_text, verdict_text
 from convscope.text import printable
 
@@ -32,7 +33,8 @@ def print_study(document: Mapping[str, Any], path: Path, page: Path | None) -> N
     how = (
         "counted, not sampled"
         if not document["trained"] and not document["timing"]
-        else f"{_done(document)} of {document['seeds']} seeds, {document['budget']['name']} budget"
+        else f"{seeds_done(document)} of {document['seeds']} seeds, "
+        f"{document['budget']['name']} budget"
     )
     print(f"\n{printable(document['question'])}")
     print(f"{document['study']}: {data}; {how}")
@@ -52,11 +54,3 @@ def print_study(document: Mapping[str, Any], path: Path, page: Path | None) -> N
     print(f"rows     {printable(path.with_suffix('.csv'))}")
     if page is not None:
         print(f"page     {printable(page)}")
-
-
-def _done(document: Mapping[str, Any]) -> int:
-    """Seeds that every arm has."""
-    counts = {arm["name"]: 0 for arm in document["arms"]}
-    for row in document["rows"]:
-        counts[row["arm"]] += 1
-    return min(counts.values())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from convscope.comparison import read_results
+from convscope.data.dataset import Dataset
 from convscope.errors import InputError, unknown_name
 from convscope.events import Listener, Stage, Work, ignore
 from convscope.exporting.card import MARK, render_card
@@ -88,10 +89,11 @@ def export(
     _check_choices(to, preprocessing)
     path = _place(run, to, int8, out)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    training = test = None
-    if int8:
+
+    def load() -> tuple[Dataset, Dataset]:
         splits = load_data(run, tell)
-        training, test = splits.train, bind_classes(splits.test, run.document.classes)
+        return splits.train, bind_classes(splits.test, run.document.classes)
+
     tell(Stage(f"exporting {run.document.model.name}, and comparing it with torch"))
     made = export_onnx(
         run,
@@ -99,8 +101,7 @@ def export(
         version=__version__,
         raw=preprocessing == "graph",
         licence=licence,
-        training=training,
-        test=test,
+        load=load if int8 else None,
         progress=lambda label, done, total: tell(Work(label, done, total)),
     )
     return _write(run, path, made)

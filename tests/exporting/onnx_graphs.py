@@ -13,7 +13,7 @@ from convscope.exporting.network import to_graph
 from convscope.onnx_file.check import check_graph
 from convscope.onnx_file.document import OnnxDocument
 from convscope.onnx_file.graph import Graph, to_pieces
-from convscope.predictors.of_onnx import open_session
+from convscope.predictors.of_onnx import Session
 
 Array = npt.NDArray[np.float32]
 
@@ -57,8 +57,7 @@ def run(graph: Graph, **given: npt.NDArray[Any]) -> list[Array]:
     """What ONNX Runtime gives, after ONNX' own checker has seen the file: probabilities, scores."""
     pieces = to_pieces(graph, {}, version="test")
     onnx.checker.check_model(onnx.load_from_string(b"".join(pieces)), full_check=True)
-    found: list[Array] = open_session(pieces, "test").run(None, given)
-    return found
+    return Session(graph, "test").run([port.name for port in graph.outputs], given)
 
 
 def both(*layers: nn.Module, channels: int = 3, height: int, width: int) -> tuple[Array, Array]:

@@ -1,7 +1,7 @@
 """Decode many files with all cores: in their order, and only a few ahead of who takes them."""
 
 import hashlib
-import math
+import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -141,7 +141,7 @@ def in_parallel(
         most: names a task.
     """
     cores = available_cores()
-    fastest = math.inf  # the fastest, because the very first also loads Pillow's decoders
+    times: list[float] = []
     done = 0
 
     def counted(results: list[_Result]) -> list[_Result]:
@@ -158,17 +158,19 @@ def in_parallel(
         for name in names[:_CHUNK]:
             started = time.perf_counter()
             results = work([name])
-            fastest = min(fastest, time.perf_counter() - started)
+            times.append(time.perf_counter() - started)
             yield from counted(results)
         rest = names[_CHUNK:]
-        if fastest >= _WORTH_A_THREAD:
+        # Sizes may be mixed. The very first does not count: it also loads Pillow's decoders.
+        typical = statistics.mean(times[1:] or [0.0])
+        if typical >= _WORTH_A_THREAD:
             for results in _ordered(work, _chunks(rest, min(most, _CHUNK)), cores):
                 yield from counted(results)
         elif (
             in_processes
             and cores > 1
             and can_start_python()
-            and fastest * len(rest) > _WORTH_PROCESSES
+            and typical * len(rest) > _WORTH_PROCESSES
         ):
             chunks = _chunks(rest, min(most, _PROCESS_CHUNK))
             for results in in_processes(chunks, cores):

@@ -44,6 +44,7 @@ SUFFIXES = frozenset({".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", 
 
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 256 * 2**20
+_STRIP = 2**20  # pixels
 
 _SIGNATURES = (
     *(b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*"),
@@ -269,10 +270,19 @@ def _high_byte(values: npt.NDArray[np.int64], tags: dict[int, object]) -> npt.ND
 
 
 def _on_white(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """alpha × colour + (255 − alpha) × white, over 255, rounded to the nearest."""
-    colour, alpha = values[:, :, :-1].astype(np.uint16), values[:, :, -1:].astype(np.uint16)
-    mixed = colour * alpha + 255 * (255 - alpha)  # at most 255 · 255: fits in 16 bits
-    return ((mixed + 127) // 255).astype(np.uint8)
+    """alpha × colour + (255 − alpha) × white, over 255, rounded to the nearest.
+
+    A strip at a time: whole, a large picture would need a gigabyte in between.
+    """
+    height, width, channels = values.shape
+    result = np.empty((height, width, channels - 1), dtype=np.uint8)
+    rows = max(1, _STRIP // width)
+    for start in range(0, height, rows):
+        strip = values[start : start + rows]
+        colour, alpha = strip[:, :, :-1].astype(np.uint16), strip[:, :, -1:].astype(np.uint16)
+        mixed = colour * alpha + 255 * (255 - alpha)  # at most 255 · 255: fits in 16 bits
+        result[start : start + rows] = (mixed + 127) // 255
+    return result
 
 
 def _without_transparent(

@@ -34,7 +34,7 @@ from convscope.onnx_file.document import (
 )
 from convscope.onnx_file.graph import LARGEST_METADATA, Graph, to_pieces
 from convscope.onnx_file.protobuf import Damaged
-from convscope.predictors.of_onnx import open_session
+from convscope.predictors.of_onnx import Session
 from convscope.run import Run, load_model
 
 CALIBRATION_IMAGES = 512
@@ -66,8 +66,7 @@ def export_onnx(
     version: str,
     raw: bool = True,
     licence: str = "",
-    training: Dataset | None = None,
-    test: Dataset | None = None,
+    load: Callable[[], tuple[Dataset, Dataset]] | None = None,
     progress: Progress | None = None,
 ) -> OnnxExport:
     """The network of a run as an ONNX file, compared with torch.
@@ -78,8 +77,8 @@ def export_onnx(
         raw: whether the file takes uint8 pixels and does the preprocessing; else it takes what
             `preprocess.normalise` gives.
         licence: of the weights.
-        training: images to choose the ranges of int8 on; None is float32.
-        test: images, with the run's classes, on which int8 is measured beside float32.
+        load: for int8, gives training images, to choose ranges on, and test images, to measure
+            it on beside float32; both with the run's classes. None is float32.
         progress: called with a label, images done and all.
 
     Raises:
@@ -92,11 +91,12 @@ def export_onnx(
         model, document.preprocessing, len(document.classes), input_name=document.input
     )
     batch = _check(graph, document)
-    session = open_session(to_pieces(graph, {}, version=version), "the exported network")
+    session = Session(graph, "the exported network")
     difference = compare(session, model, document.preprocessing, document.input, batch)
-    if training is not None and test is not None:
+    if load is not None:
+        training, test = load()
         graph = _in_eight_bits(graph, document, training, batch, progress)
-        small = open_session(to_pieces(graph, {}, version=version), "the exported network")
+        small = Session(graph, "the exported network")
         document = _measured(document, session, small, test, batch, progress)
         _check(graph, document)
     pieces = to_pieces(graph, _metadata(document), version=version)
@@ -157,9 +157,7 @@ def _in_eight_bits(
     progress: Progress | None,
 ) -> Graph:
     names = tensors_to_measure(graph)
-    session = open_session(
-        to_pieces(with_outputs(graph, names), {}, version=document.convscope), "the network"
-    )
+    session = Session(with_outputs(graph, names), "the network")
     count = min(CALIBRATION_IMAGES, len(training))
     chosen = np.sort(np.random.default_rng(0).choice(len(training), count, replace=False))
     images = training.subset(chosen, split="calibration").images
@@ -176,8 +174,8 @@ def _in_eight_bits(
 
 def _measured(
     document: OnnxDocument,
-    session: Any,
-    small: Any,
+    session: Session,
+    small: Session,
     test: Dataset,
     batch: int,
     progress: Progress | None,

@@ -1,7 +1,5 @@
 """Is the file the network? Both answer the same pictures, in batches of several sizes."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -12,6 +10,7 @@ from convscope.data.preprocess import Preprocessing, normalise
 from convscope.errors import ConvscopeError
 from convscope.layers.modes import evaluation_mode
 from convscope.onnx_file.document import PIXELS, SCORES
+from convscope.predictors.of_onnx import Session
 
 BATCHES = (1, 2, 7, 64)
 TOLERANCE = 1e-4
@@ -21,12 +20,12 @@ Images = npt.NDArray[np.uint8]
 
 
 def compare(
-    session: Any, model: nn.Module, preprocessing: Preprocessing, name: str, largest_batch: int
+    session: Session, model: nn.Module, preprocessing: Preprocessing, name: str, largest_batch: int
 ) -> float:
     """The largest difference between scores of the file and of the network, over the largest score.
 
     Args:
-        session: ONNX Runtime's, of the file.
+        session: of the file.
         model: the network in torch.
         preprocessing: from pixels to the network's input.
         name: of the file's input, `pixels` or `input`.

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from convscope.errors import InputError
-from convscope.files import Buffer
 from convscope.onnx_file.document import KEY, PROBABILITIES, SCORES, OnnxDocument, parse_document
-from convscope.onnx_file.graph import Graph, read_file, to_pieces
+from convscope.onnx_file.graph import Graph, read_file
 from convscope.onnx_file.protobuf import Damaged
 from convscope.onnx_file.sizes import Known, find
 from convscope.text import printable
@@ -40,10 +39,6 @@ class OnnxFile:
     graph: Graph
     document: OnnxDocument
     largest_batch: int
-
-    def pieces(self) -> list[Buffer]:
-        """The bytes of the network for a runtime, without the metadata."""
-        return to_pieces(self.graph, {}, version=self.document.convscope)
 
 
 def check_file(data: bytes, shown: str) -> OnnxFile:

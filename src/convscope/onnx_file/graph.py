@@ -8,7 +8,7 @@ Numbers of fields and codes are those of onnx.proto (https://github.com/onnx/onn
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,14 +73,20 @@ class Graph:
     outputs: tuple[Port, ...]
 
 
-def to_pieces(graph: Graph, metadata: Mapping[str, str], *, version: str) -> list[Buffer]:
-    """The bytes of the ONNX file."""
+def to_pieces(
+    graph: Graph, metadata: Mapping[str, str], *, version: str, apart: Container[str] = ()
+) -> list[Buffer]:
+    """The bytes of the ONNX file.
+
+    The numbers of the tensors `apart` are left out, as if they lay in another file: whoever opens
+    it hands them over.
+    """
     body = Message()
     for node in graph.nodes:
         body.bytes(1, _node(node))
     body.bytes(2, "convscope")
     for name, array in graph.tensors.items():
-        body.bytes(5, _tensor(name, array))
+        body.bytes(5, _tensor(name, array, apart=name in apart))
     for number, ports in ((11, graph.inputs), (12, graph.outputs)):
         for port in ports:
             body.bytes(number, _port(port))
@@ -113,10 +119,14 @@ def _node(node: Node) -> Message:
     return message
 
 
-def _tensor(name: str, array: Array) -> Message:
+def _tensor(name: str, array: Array, *, apart: bool) -> Message:
     message = Message()
     for side in array.shape:
         message.number(1, side)
+    if apart:
+        message.number(2, CODES[array.dtype.name]).bytes(8, name)
+        place = Message().bytes(1, "location").bytes(2, "handed over")
+        return message.bytes(13, place).number(14, 1)
     plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(-1)
     message.number(2, CODES[array.dtype.name]).bytes(8, name)
     return message.bytes(9, memoryview(plain.view(np.uint8).data))
@@ -131,7 +141,7 @@ def _port(port: Port) -> Message:
 
 
 def read_file(data: bytes, shown: str) -> tuple[Graph, dict[str, str]]:
-    """The graph and the metadata of a file; the tensors are views of `data`.
+    """The graph and the metadata of a file; nothing of `data` is kept.
 
     Raises:
         InputError: it is no ONNX file, damaged, or holds what convscope does not write.
@@ -297,7 +307,7 @@ def _read_tensor(data: memoryview) -> tuple[str, Array]:
             f"the tensor '{printable(name, 60)}' of {DTYPES[code]} {_by(shape)} has "
             f"{len(raw):,} bytes, which do not agree"
         )
-    return name, np.frombuffer(raw, dtype).reshape(shape)
+    return name, np.frombuffer(raw, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
 
 
 def _read_port(data: memoryview) -> Port:

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from convscope.data.images import decode
+from convscope.data.images import MAX_PIXELS, decode
 from convscope.data.preprocess import Preprocessing, resize
 from convscope.errors import InputError
 
@@ -33,11 +33,12 @@ class Predictor(Protocol):
     @property
     def shown(self) -> str: ...
 
-    def read(self, data: bytes | Path) -> Images:
+    def read(self, data: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Images:
         """A picture as `probabilities` takes it: uint8 C × H × W, of the preprocessing's size.
 
         Args:
             data: the bytes of a file, or a path.
+            max_pixels: of the file's picture, at most; checked before it is decoded.
 
         Raises:
             InputError: what is wrong with the picture, in plain words.
@@ -57,13 +58,15 @@ class Predictor(Protocol):
         ...
 
 
-def read_picture(data: bytes | Path, preprocessing: Preprocessing) -> Images:
+def read_picture(
+    data: bytes | Path, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS
+) -> Images:
     """A picture as the network's preprocessing keeps it: uint8 C × H × W.
 
     Raises:
         InputError: what is wrong with it.
     """
-    return resize(decode(data), preprocessing)
+    return resize(decode(data, max_pixels=max_pixels), preprocessing)
 
 
 def check_images(images: Images, predictor: Predictor) -> None:

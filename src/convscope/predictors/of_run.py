@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from convscope.data.images import MAX_PIXELS
 from convscope.evaluation.inference import largest_batch, log_probabilities
 from convscope.predictors.interface import Images, check_images, read_picture
 from convscope.run import Run, load_model, open_run
@@ -25,9 +26,9 @@ class RunPredictor:
         self.largest_batch = largest_batch(self._model, self.preprocessing)
         self.shown = printable(self._run.path)
 
-    def read(self, data: bytes | Path) -> Images:
+    def read(self, data: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Images:
         """See `interface.Predictor`."""
-        return read_picture(data, self.preprocessing)
+        return read_picture(data, self.preprocessing, max_pixels)
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """See `interface.Predictor`."""

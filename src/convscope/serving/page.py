@@ -46,7 +46,7 @@ _PAGE = """<!doctype html>
       </section>
       <section>
         <h2>{class_count} classes</h2>
-        <ul class="classes">{classes}</ul>
+        <ul class="classes" tabindex="0" aria-label="Classes">{classes}</ul>
       </section>
       <section>
         <h2>From a program</h2>

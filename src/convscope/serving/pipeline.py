@@ -32,6 +32,8 @@ from convscope.web.answers import Refusal
 BATCH, BATCH_BYTES = 64, 2**26
 """Pictures that go through the network together: so many, and so much memory, at most."""
 MOST_WAITING = 256
+MAX_PIXELS = 25_000_000
+"""Of a picture: decoding takes up to 20 bytes for each, in every decoder."""
 GATHER_SECONDS = 0.003
 ANSWER_SECONDS = 30.0
 
@@ -144,7 +146,7 @@ class Pipeline:
             if job.answer.done():  # nobody waits any more
                 continue
             try:
-                job.pixels = self.predictor.read(job.data)
+                job.pixels = self.predictor.read(job.data, max_pixels=MAX_PIXELS)
             except ConvscopeError as error:
                 _tell(job, Refusal(422, str(error)))
             except MemoryError:

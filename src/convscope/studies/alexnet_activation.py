@@ -12,7 +12,7 @@ STUDY = Study(
     changed="the activation of every layer",
     recipe="study-pictures",
     images={"source": "pictures"},
-    probes=("accuracy", "gradients", {"probe": "pace", "error": 0.55}),
+    probes=("accuracy", "gradients", {"probe": "pace", "error": 0.65}),
     arms=(
         Arm(name="relu"),
         Arm(name="tanh", set={_FIELD: {"layer": "activation", "kind": "tanh"}}),
@@ -42,7 +42,7 @@ STUDY = Study(
             "(Krizhevsky et "
             "al. 2012, Fig. "
             "1)",
-            comment="epochs until the training error is 55 %, which a net this small reaches "
+            comment="epochs until the training error is 65 %, which a net this small reaches "
             "within "
             "the budget; where it is never reached, one more than all epochs is counted",
         ),

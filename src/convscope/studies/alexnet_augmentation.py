@@ -22,7 +22,7 @@ STUDY = Study(
         Arm(name="none"),
         *(Arm(name=name, set={"augmentation": kind}) for name, kind in _KINDS.items()),
     ),
-    quick=QUICK.model_copy(update={"train": 2000, "epochs": 12}),
+    quick=QUICK.model_copy(update={"train": 1000, "epochs": 12}),
     full=FULL.model_copy(update={"train": 5000, "epochs": 40}),
     claims=(
         claim(

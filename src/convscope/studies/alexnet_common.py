@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from convscope.studies.study import Budget, Claim, Comparison
 
 ARGUMENTS = "model.arguments"
-QUICK = Budget(train=4000, test=5000, epochs=5, seeds=3)
+QUICK = Budget(train=2000, test=2000, epochs=6, seeds=3)
 FULL = Budget(train=20000, test=0, epochs=10, seeds=10)
 HELD = "images, epochs, schedule, seeds; AlexNet's plan at a twelfth of its width on 32 × 32 pixels"
 

@@ -3,7 +3,7 @@
 from convscope.studies.alexnet_common import FULL, HELD, QUICK, accuracy, claim
 from convscope.studies.study import Arm, Study
 
-_SIZES = (500, 1000, 2000, 4000)
+_SIZES = (250, 500, 1000, 2000)
 
 STUDY = Study(
     name="alexnet-data",
@@ -11,7 +11,7 @@ STUDY = Study(
     question="How much do more training images help?",
     changed="the number of training images, with as many steps",
     recipe="study-pictures",
-    set={"min_steps": 320, "max_steps": 320},
+    set={"min_steps": 160, "max_steps": 160},
     images={"source": "pictures"},
     probes=("accuracy",),
     arms=tuple(Arm(name=f"{size:,} images", images={"train": size}) for size in _SIZES),
@@ -29,6 +29,6 @@ STUDY = Study(
             comment="points of test accuracy for each doubling of the training set",
         ),
     ),
-    held_equal=HELD.replace("images, epochs, ", "") + "; 320 steps of 64 images in every arm",
+    held_equal=HELD.replace("images, epochs, ", "") + "; 160 steps of 64 images in every arm",
     method="fewer images are seen more often, so that the number of steps is the same",
 )

@@ -16,7 +16,7 @@ STUDY = Study(
         Arm(name="0.5", set={f"{ARGUMENTS}.dropout": 0.5}),
         Arm(name="0.2", set={f"{ARGUMENTS}.dropout": 0.2}),
     ),
-    quick=QUICK.model_copy(update={"train": 2000, "epochs": 12}),
+    quick=QUICK.model_copy(update={"train": 1000, "epochs": 12}),
     full=FULL.model_copy(update={"train": 5000, "epochs": 30}),
     claims=(
         claim(

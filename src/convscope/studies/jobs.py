@@ -99,7 +99,11 @@ def _measure(job: Mapping[str, Any], place: Path) -> tuple[Measures, list[dict[s
         measures |= run_probe(one["probe"], trained, arguments)
     if held_out is not None and trained.history:
         measures["validation_accuracy"] = trained.history[-1]["validation_accuracy"]
-    rounded = {name: _digits(value) for name, value in sorted(measures.items())}
+    rounded = {
+        name: _digits(value)
+        for name, value in sorted(measures.items())
+        if math.isfinite(value)  # a loss that is no number is left out
+    }
     return rounded, [
         {name: _digits(value) for name, value in line.items()} for line in trained.history
     ]

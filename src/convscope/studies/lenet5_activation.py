@@ -17,7 +17,7 @@ STUDY = Study(
     probes=("accuracy", "gradients", {"probe": "pace", "loss": 0.3}),
     arms=(_arm("tanh"), _arm("relu"), _arm("sigmoid"), _arm("scaled-tanh")),
     tune=Tune(values=(0.001, 0.003, 0.01)),
-    quick=Budget(train=5000, test=5000, epochs=4, seeds=5),
+    quick=Budget(train=2000, test=2000, epochs=4, seeds=5),
     full=Budget(train=0, test=0, epochs=5, seeds=10),
     claims=(
         Claim(

@@ -18,7 +18,7 @@ STUDY = Study(
         Arm(name="five convolutions, digits", set=_FIVE),
         Arm(name="five convolutions, pictures", set=_FIVE, images=_PICTURES),
     ),
-    quick=Budget(train=4000, test=5000, epochs=5, seeds=5),
+    quick=Budget(train=2000, test=2000, epochs=5, seeds=5),
     full=Budget(train=0, test=0, epochs=8, seeds=10),
     claims=(
         Claim(

@@ -54,7 +54,7 @@ STUDY = Study(
             note="the paper's network, input and loss; Adam",
         ),
     ),
-    quick=Budget(train=5000, test=5000, epochs=4, seeds=5),
+    quick=Budget(train=2000, test=2000, epochs=4, seeds=5),
     full=Budget(train=0, test=0, epochs=5, seeds=10),
     claims=(
         _better(

@@ -11,7 +11,7 @@ STUDY = Study(
     question="Are digits at the border of the picture recognised better with padding?",
     changed="the padding of both convolutions of a LeNet with 28 × 28 input",
     set={"model.name": "lenet5-keras"},
-    probes=("accuracy", "border"),
+    probes=("accuracy", {"probe": "border", "images": 300}),
     arms=(
         Arm(name="valid", note="4 × 4 maps before the fully connected layers"),
         Arm(name="same, zeros", set={_PAD: {"layer": "pad", "kind": "same"}}, note="7 × 7 maps"),
@@ -27,7 +27,7 @@ STUDY = Study(
             for mode in _MODES
         ),
     ),
-    quick=Budget(train=5000, test=2000, epochs=3, seeds=5),
+    quick=Budget(train=2000, test=1000, epochs=3, seeds=5),
     full=Budget(train=0, test=0, epochs=5, seeds=10),
     claims=(
         Claim(

@@ -32,7 +32,7 @@ STUDY = Study(
         _arm("replicate", "same", "replicate"),
         _arm("circular", "same", "circular"),
     ),
-    quick=Budget(train=2000, test=1000, epochs=4, seeds=5),
+    quick=Budget(train=1000, test=500, epochs=6, seeds=5),
     full=Budget(train=2000, test=1000, epochs=10, seeds=20),
     claims=(
         Claim(

@@ -11,7 +11,7 @@ from convscope.evaluation.markup import count, details_html, duration, facts_htm
 from convscope.evaluation.page import Section, page_html
 from convscope.files import write_atomically
 from convscope.studies.plots import arm_chart, forest_chart
-from convscope.studies.results import rows_csv
+from convscope.studies.results import rows_csv, seeds_done
 from convscope.studies.verdicts import is_share
 from convscope.studies.wording import (
     compared_text,
@@ -75,7 +75,7 @@ def _facts(document: Document) -> str:
             len(document["rows"])
         ),
         "arms": count(len(document["arms"])),
-        "seeds": count(document["seeds"]),
+        "seeds": count(seeds_done(document)),
         "training images": count(max(one["train"] for one in data)),
         "test images": count(max(one["test"] for one in data)),
         "one core": duration(document["made"]["job_seconds"]),
@@ -184,8 +184,25 @@ def _mean(one: Mapping[str, Any] | None, measure: str) -> str:
 
 
 def _note(arm: Mapping[str, Any]) -> str:
-    changes = "; ".join(f"{name} = {value}" for name, value in arm["changes"].items())
+    changes = "; ".join(
+        f"{name.removeprefix('model.arguments.')}: {_setting(value)}"
+        for name, value in arm["changes"].items()
+    )
     return ". ".join(part for part in (arm["note"], changes) if part) or "as the recipe has it"
+
+
+def _setting(value: Any) -> str:
+    """A setting as words: a layer as its kind and what differs from the default."""
+    if isinstance(value, Mapping):
+        parts = [
+            str(inner) if name == "kind" else f"{name} {_setting(inner)}"
+            for name, inner in value.items()
+            if name != "layer"
+        ]
+        return ", ".join(parts)
+    if isinstance(value, list | tuple):
+        return " ".join(map(_setting, value))
+    return str(value)
 
 
 def _curves(document: Document) -> Section:
@@ -222,8 +239,7 @@ def _curves(document: Document) -> Section:
 def _method(document: Document) -> Section:
     made, tuned = document["made"], document["tuned"]
     facts: dict[str, Any] = {
-        "how it was measured": document["method"] or "see the probes in the documentation",
-        "held equal": document["held_equal"] or "all but the change",
+        **({"how it was measured": document["method"]} if document["method"] else {}),
         "data": "; ".join(
             f"{one['name']}: {one['train']:,} of {one['of_train']:,} training images, "
             f"{one['test']:,} of {one['of_test']:,} test images"
@@ -233,8 +249,8 @@ def _method(document: Document) -> Section:
     if document["trained"]:
         facts["epochs"] = document["budget"]["epochs"]
         facts["seeds"] = (
-            f"0 to {document['seeds'] - 1}, the same in every arm: initial weights, order, and "
-            "which training images"
+            f"0 to {max(seeds_done(document), 1) - 1}, the same in every arm: initial weights, "
+            "order, and which training images"
         )
     if tuned and tuned["values"]:
         chosen = ", ".join(f"{arm} {value:g}" for arm, value in tuned["values"].items())

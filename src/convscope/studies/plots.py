@@ -10,7 +10,7 @@ from typing import Any
 
 from convscope.evaluation.charts import Scale, tick_text, ticks
 from convscope.studies.verdicts import is_share
-from convscope.studies.wording import effect_text, measure_text, unit, value_text
+from convscope.studies.wording import effect_text, measure_text, number, unit, value_text
 from convscope.text import html_text
 
 WIDTH, PAD, ROW = 340, 12, 40
@@ -48,7 +48,7 @@ def forest_chart(label: str, effects: Sequence[Effect]) -> str:
             f'height="{floor - 4}"/>'
         )
     for mark in marks:
-        text = tick_text(2**mark if ratio else mark)
+        text = number(float(f"{2**mark:.3g}")) if ratio else tick_text(mark)
         parts.append(f'<path class="grid" d="M{x(mark):.1f},4V{floor}"/>')
         parts.append(f'<text class="tick mid" x="{x(mark):.1f}" y="{floor + 14}">{text}</text>')
     parts.append(f'<path class="zero" d="M{x(0):.1f},4V{floor}"/>')
@@ -105,7 +105,7 @@ def arm_chart(label: str, measure: str, document: Mapping[str, Any]) -> str:
     for arm in arms:
         one = arm["measures"][measure]
         if one.get("low") is not None and one["n"] > 2:
-            ends += [one["low"] * scaled, one["high"] * scaled]
+            ends += _ends(one, measure)
     marks = ticks(min(ends), max(ends), most=5)
     x = Scale(marks[0], marks[-1], _NAMES + 8, WIDTH - _VALUES - 8)
     floor = _ARM_ROW * len(arms) + 8
@@ -113,7 +113,7 @@ def arm_chart(label: str, measure: str, document: Mapping[str, Any]) -> str:
     for mark in marks:
         parts.append(f'<path class="grid" d="M{x(mark):.1f},4V{floor}"/>')
         parts.append(
-            f'<text class="tick mid" x="{x(mark):.1f}" y="{floor + 14}">{tick_text(mark)}</text>'
+            f'<text class="tick mid" x="{x(mark):.1f}" y="{floor + 14}">{number(mark)}</text>'
         )
     for row, arm in enumerate(arms):
         y = _ARM_ROW * row + 18
@@ -128,7 +128,7 @@ def arm_chart(label: str, measure: str, document: Mapping[str, Any]) -> str:
         )
         whisker = ""
         if one.get("low") is not None and one["n"] > 2:
-            low, high = x(one["low"] * scaled), x(one["high"] * scaled)
+            low, high = map(x, _ends(one, measure))
             whisker = f'<path class="whisker" d="M{low:.1f},{y}H{high:.1f}"/>'
         parts.append(
             f'<g class="a mark">{marked}{whisker}'
@@ -141,6 +141,16 @@ def arm_chart(label: str, measure: str, document: Mapping[str, Any]) -> str:
         f'<text class="axis mid" x="{middle:.0f}" y="{floor + 31}">{html_text(name, 60)}</text>'
     )
     return _svg(label, floor + 38, "".join(parts))
+
+
+def _ends(one: Mapping[str, Any], measure: str) -> tuple[float, float]:
+    """Of an arm's interval; one of an accuracy does not leave 0 to 100 %."""
+    low, high = one["low"], one["high"]
+    if not is_share(measure):
+        return low, high
+    if measure.endswith(("accuracy", "consistency")):
+        low, high = max(low, 0.0), min(high, 1.0)
+    return 100 * low, 100 * high
 
 
 def _svg(label: str, height: float, body: str) -> str:

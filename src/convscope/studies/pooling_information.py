@@ -14,7 +14,7 @@ STUDY = Study(
     images={"source": "digits"},
     probes=(
         "accuracy",
-        {"probe": "locate", "layers": {"vector": "top.0"}},
+        {"probe": "locate", "layers": {"vector": "top.0"}, "fitted": 1600, "tested": 400},
         {"probe": "cost"},
     ),
     arms=(
@@ -39,7 +39,7 @@ STUDY = Study(
             note="windows side by side, maps of the same size",
         ),
     ),
-    quick=Budget(train=3000, test=1000, epochs=3, seeds=5),
+    quick=Budget(train=2000, test=1000, epochs=3, seeds=5),
     full=Budget(train=20000, test=0, epochs=4, seeds=10),
     claims=(
         Claim(
@@ -115,5 +115,5 @@ STUDY = Study(
     ),
     held_equal="images, epochs, learning rate and schedule, seeds",
     method="digits are moved by up to 5 pixels; a ridge regression on the values that the first "
-    "fully connected layer sees is fitted to 1,200 pictures and tested on 400 others",
+    "fully connected layer sees is fitted to 1,600 pictures and tested on 400 others",
 )

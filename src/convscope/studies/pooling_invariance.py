@@ -14,7 +14,7 @@ STUDY = Study(
     topic="pooling",
     question="Does pooling make the answer independent of where the digit lies?",
     changed="the pooling after both convolutions of LeNet-5",
-    probes=("accuracy", {"probe": "shift", "most": 4, "images": 500}),
+    probes=("accuracy", {"probe": "shift", "most": 4, "images": 300}),
     arms=(
         Arm(name="max"),
         _arm("min", kind="min"),
@@ -26,7 +26,7 @@ STUDY = Study(
         _arm("strided", "a convolution with stride 2 in its place", kind="max", kernel=1, stride=2),
         _arm("none", "16 times as many inputs of C5", kind="none"),
     ),
-    quick=Budget(train=5000, test=2000, epochs=3, seeds=5),
+    quick=Budget(train=2000, test=1000, epochs=3, seeds=5),
     full=Budget(train=0, test=0, epochs=5, seeds=10),
     claims=(
         Claim(

@@ -27,7 +27,7 @@ STUDY = Study(
         *(_arm(kind, "tanh") for kind in ("max", "min", "average")),
         *(_arm(kind, "relu", dark=True) for kind in ("max", "min")),
     ),
-    quick=Budget(train=5000, test=5000, epochs=3, seeds=5),
+    quick=Budget(train=2000, test=2000, epochs=3, seeds=5),
     full=Budget(train=0, test=0, epochs=5, seeds=10),
     claims=(
         Claim(

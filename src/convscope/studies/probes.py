@@ -194,7 +194,8 @@ def shifts(trained: Trained, *, most: int = 4, images: int = 500) -> Measures:
         found[f"accuracy_{distance}"] = float(np.mean([answers == labels for answers in moved]))
         by_parity["odd" if distance % 2 else "even"].append(found[f"agreement_{distance}"])
     for parity, values in by_parity.items():
-        found[f"{parity}_agreement"] = float(np.mean(values))
+        if values:
+            found[f"{parity}_agreement"] = float(np.mean(values))
     first, second = (
         trained.predict(random_shifts(pixels, most, fill, derive_seed(0, "shift", number)))
         for number in range(2)

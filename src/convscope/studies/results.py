@@ -127,6 +127,14 @@ def _made(table: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def seeds_done(document: Mapping[str, Any]) -> int:
+    """Seeds that every arm has."""
+    found = {arm["name"]: 0 for arm in document["arms"]}
+    for row in document["rows"]:
+        found[row["arm"]] += 1
+    return min(found.values())
+
+
 def write_results(document: Mapping[str, Any], store: Path) -> Path:
     """Write `NAME.json` and `NAME.csv` into the store; the JSON file's path is returned."""
     name = document["study"]

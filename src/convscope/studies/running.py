@@ -1,17 +1,27 @@
 """Run a study: choose rates, train every arm with every seed, put the rows together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from convscope.data.catalog import load
-from convscope.errors import unknown_name
+from convscope.errors import InputError, unknown_name
 from convscope.events import Listener, Stage, Work, ignore
 from convscope.studies.images import DEFAULTS, facts, fingerprint
 from convscope.studies.jobs import job_key
-from convscope.studies.results import summarise
-from convscope.studies.study import TUNING_SEED, TUNING_SHARE, Arm, Budget, Study, change
+from convscope.studies.questions import STUDIES
+from convscope.studies.results import summarise, write_results
+from convscope.studies.study import (
+    TUNING_SEED,
+    TUNING_SHARE,
+    Arm,
+    Budget,
+    Study,
+    change,
+    chosen_studies,
+    study_from_json,
+)
 from convscope.studies.work import do_jobs, finished_rows
 from convscope.text import printable
 
@@ -37,6 +47,61 @@ class Plan:
     store: Path = STORE
     workers: int = 0
     train: bool = True
+
+
+def study(
+    question: str | Path | Mapping[str, Any],
+    *,
+    data: Sequence[str | Path] = (),
+    budget: str = "quick",
+    seeds: int = 0,
+    out: str | Path = STORE,
+    workers: int = 0,
+    train: bool = True,
+    listen: Listener = ignore,
+) -> dict[str, Any]:
+    """Run a study, or go on with it where it was cut; its results are written and given.
+
+    Args:
+        question: a name of `convscope study`, the path of a JSON file, or such a document.
+        data: names or paths; grey images stand for digits, colour ones for pictures. What is not
+            given is mnist-sample and shapes.
+        budget: `quick` or `full`.
+        seeds: of each arm; 0 is the budget's.
+        out: the directory of rows and results.
+        workers: processes; 0 is one for each physical core.
+        train: whether what is missing is trained; else only what is done is put together.
+        listen: told what happens.
+
+    Returns:
+        The results document: arms, claims with their effects and verdicts, every seed's row.
+
+    Raises:
+        InputError: the study or the data cannot be used.
+        ConvscopeError: a job failed.
+    """
+    if isinstance(question, Mapping):
+        chosen = study_from_json(question)
+    else:
+        name = str(question)
+        chosen = _one(chosen_studies(name, STUDIES))
+    plan = Plan(
+        budget=valid_budget(budget),
+        seeds=seeds,
+        sources=choose_sources([str(one) for one in data], listen),
+        store=Path(out),
+        workers=workers,
+        train=train,
+    )
+    document = run_study(chosen, plan, listen)
+    write_results(document, plan.store)
+    return document
+
+
+def _one(studies: list[Study]) -> Study:
+    if len(studies) != 1:
+        raise InputError("study is 'all'; allowed here: one study at a time")
+    return studies[0]
 
 
 def run_study(study: Study, plan: Plan, listen: Listener = ignore) -> dict[str, Any]:

@@ -114,6 +114,6 @@ def verdict_text(claim: Claim) -> str:
     if claim["seeds_needed"] is not None:
         have = min((one["n"] for one in claim["effects"] if not one["exact"]), default=0)
         needed = claim["seeds_needed"]
-        more = f"{have} of {needed} seeds" if needed > have else f"{have} seeds"
+        more = f"{have} of {needed} seeds" if needed > have else "one seed"
         word += f"; underpowered: {more}"
     return word

@@ -4,6 +4,7 @@ Jobs go to worker processes with one thread each. A worker writes the row of a f
 it tells of it: after kill -9 nothing that was finished is done again.
 """
 
+import contextlib
 import json
 import queue
 import subprocess
@@ -82,22 +83,29 @@ class _Team:
             for _ in range(count)
         ]
 
+        self.threads = [
+            threading.Thread(target=self._serve, args=(process,), daemon=True)
+            for process in self.processes
+        ]
+
     def __enter__(self) -> "_Team":
-        for process in self.processes:
-            threading.Thread(target=self._serve, args=(process,), daemon=True).start()
+        for thread in self.threads:
+            thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         if error[0] is not None:
             for process in self.processes:
                 process.kill()  # rows are written whole or not at all
-        for _ in self.processes:
+        for _ in self.threads:
             self.orders.put(None)
-        for process in self.processes:
+        for thread, process in zip(self.threads, self.processes, strict=True):
+            thread.join()
             process.wait()
             for stream in (process.stdin, process.stdout):
-                if stream is not None and error[0] is None:
-                    stream.close()
+                if stream is not None:
+                    with contextlib.suppress(OSError):  # what was written last went nowhere
+                        stream.close()
 
     def _serve(self, process: subprocess.Popen[str]) -> None:
         assert process.stdin is not None

@@ -40,10 +40,7 @@ def render_report(study: Study, importance: Mapping[str, float], command: str) -
     title = f"Tuning {study.recipe.name} on {study.recipe.data}"
     created = datetime.now(UTC).isoformat(timespec="seconds")
     return page_html(
-        title,
-        sections,
-        top_html=_hero_html(study, title),
-        foot=f"Made by convscope, {created}.",
+        title, sections, top_html=_hero_html(study, title), foot=f"Made by convscope, {created}."
     )
 
 
