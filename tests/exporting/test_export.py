@@ -17,11 +17,11 @@ from torch import nn
 
 import convscope
 from convscope import models
-from convscope.comparison import mcnemar
 from convscope.data.dataset import Splits
 from convscope.data.preprocess import Preprocessing, normalise
 from convscope.errors import ConvscopeError, InputError
 from convscope.evaluation.inference import log_probabilities
+from convscope.evaluation.metrics import mcnemar
 from convscope.exporting import onnx as exporting
 from convscope.exporting.card import render_card
 from convscope.exporting.network import to_graph

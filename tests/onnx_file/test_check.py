@@ -7,7 +7,6 @@ from pathlib import Path
 
 import onnx
 import pytest
-from hostile_onnx import corpus, good
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from convscope.errors import InputError
 from convscope.onnx_file.check import check_file
 from convscope.onnx_file.protobuf import Damaged, Message, read_fields, signed
 from convscope.predictor import open_predictor
+from hostile_onnx import corpus, good
 
 FILES = list(corpus())
 

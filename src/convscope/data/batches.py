@@ -60,7 +60,7 @@ def batches(
         indices = order[first : first + batch_size]
         indices = indices[share(len(indices))]
         if in_memory is not None:
-            chosen = in_memory[indices]
+            chosen = in_memory.index_select(0, indices)  # an image at a time, not a pixel
         else:
             chosen = torch.from_numpy(images[indices.numpy()])
         yield indices, chosen, labels[indices]

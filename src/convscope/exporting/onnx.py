@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convscope.comparison import mcnemar, read_results
+from convscope.comparison import read_results
 from convscope.data.dataset import Dataset
 from convscope.data.preprocess import normalise
 from convscope.errors import InputError
-from convscope.evaluation.metrics import wilson_interval
+from convscope.evaluation.metrics import mcnemar, wilson_interval
 from convscope.exporting.network import to_graph
 from convscope.exporting.provenance import about_data, about_recipe
 from convscope.exporting.quantising import (

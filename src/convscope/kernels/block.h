@@ -25,4 +25,7 @@ struct block {
     int64_t pooled_rows, pooled_columns, activation;
 };
 
+int KERNEL(block_forward)(const struct block *b, long threads);
+int KERNEL(block_backward)(const struct block *b, long threads);
+
 #endif

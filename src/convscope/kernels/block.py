@@ -43,7 +43,7 @@ class Plan:
     step: tuple[int, int] = (1, 1)
 
 
-class _Block(ctypes.Structure):
+class BlockJob(ctypes.Structure):
     """`struct block` of block.h."""
 
     _fields_ = [
@@ -88,7 +88,7 @@ class _Fused(torch.autograd.Function):
             winner = torch.empty(y.untyped_storage().nbytes() // 4, dtype=torch.uint8)
         job.x, job.weight, job.bias, job.y = map(address, (x, weight, bias, y))
         job.winner, job.activated = address(winner), address(activated)
-        call("block_forward", job)
+        call("block_forward", job, x, weight, bias, y, winner, activated)
         ctx.save_for_backward(x, weight, y, winner, activated)
         ctx.job = job
         return y
@@ -109,11 +109,11 @@ class _Fused(torch.autograd.Function):
         return x_gradient, weight_gradient, bias_gradient if ctx.needs_input_grad[2] else None, None
 
 
-def _sizes(x: Tensor, weight: Tensor, plan: Plan) -> _Block:
+def _sizes(x: Tensor, weight: Tensor, plan: Plan) -> BlockJob:
     n, channels, height, width = x.shape
     maps, _, kernel_rows, kernel_columns = weight.shape
     rows, columns = height - kernel_rows + 1, width - kernel_columns + 1
-    return _Block(
+    return BlockJob(
         images=n,
         pitch=batch_last.pitch(n),
         in_maps=channels,

@@ -92,7 +92,7 @@ def compile_kernels(library: Path = LIBRARY, options: Sequence[str] = ()) -> Pat
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(_run, calls))
         made = Path(folder, LIBRARY.name)
-        _run([*cc, "-shared", "-pthread", *options, *objects, "-o", str(made)])
+        _run([*cc, "-shared", "-pthread", *options, *objects, "-lm", "-o", str(made)])
         beside = library.with_name(f"{library.name}.{os.getpid()}")
         shutil.copyfile(made, beside)
         os.replace(beside, library)  # a process that has the old one open keeps it

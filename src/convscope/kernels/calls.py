@@ -1,6 +1,10 @@
 """One call of a kernel: its C structure, torch's number of threads, its answer."""
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -10,15 +14,47 @@ from torch import Tensor
 from convscope.kernels import library
 
 
+@dataclass(frozen=True)
+class Call:
+    """A call of a kernel that was made."""
+
+    name: str
+    job: Any
+    tensors: tuple[Tensor | None, ...]
+
+
+_recorded: ContextVar[list[Call] | None] = ContextVar("recorded", default=None)
+
+
 def address(tensor: Tensor | None) -> int | None:
     """Where its numbers lie; None for no tensor."""
     return None if tensor is None else tensor.data_ptr()
 
 
-def call(name: str, job: ctypes.Structure) -> None:
-    """Run the kernel `name` on `job`. Raises MemoryError where it says that there is too little."""
-    if _function(library.load(), name, type(job))(ctypes.byref(job), torch.get_num_threads()):
+def call(name: str, job: ctypes.Structure, *tensors: Tensor | None) -> None:
+    """Run the kernel `name` on `job`. Raises MemoryError where there is too little, or ValueError.
+
+    `tensors` are those that the job reads and writes, for whoever records calls.
+    """
+    calls = _recorded.get()
+    if calls is not None:
+        calls.append(Call(name, job, tensors))
+    answer = _function(library.load(), name, type(job))(ctypes.byref(job), torch.get_num_threads())
+    if answer == 2:
+        raise ValueError(f"{name}: a label is no class")
+    if answer:
         raise MemoryError(f"{name}: there is not enough memory")
+
+
+@contextmanager
+def recording() -> Iterator[list[Call]]:
+    """A context that gives the list of the calls made in it, which keeps their tensors."""
+    calls: list[Call] = []
+    token = _recorded.set(calls)
+    try:
+        yield calls
+    finally:
+        _recorded.reset(token)
 
 
 @lru_cache

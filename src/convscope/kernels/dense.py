@@ -12,7 +12,7 @@ from convscope.kernels.block import ACTIVATIONS
 from convscope.kernels.calls import address, call
 
 
-class _Dense(ctypes.Structure):
+class DenseJob(ctypes.Structure):
     """`struct dense` of dense.c."""
 
     _fields_ = [
@@ -45,7 +45,7 @@ class _Product(torch.autograd.Function):
     ) -> Tensor:
         x, weight = batch_last(x), weight.contiguous()
         y = empty((len(x), len(weight)))
-        job = _Dense(
+        job = DenseJob(
             x=address(x),
             weight=address(weight),
             bias=address(bias),
@@ -56,7 +56,7 @@ class _Product(torch.autograd.Function):
             outputs=len(weight),
             activation=ACTIVATIONS[activation],
         )
-        call("dense_forward", job)
+        call("dense_forward", job, x, weight, bias, y)
         ctx.save_for_backward(x, weight, y)
         ctx.job = job
         return y

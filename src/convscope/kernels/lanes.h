@@ -53,6 +53,11 @@ INLINE floats choose(ints mask, floats yes, floats no) {
 }
 
 INLINE float sum_of_lanes(floats values) {
+#ifdef __clang__ /* has no shuffle by a vector of numbers; it makes shuffles of this itself */
+    for (int half = LANES / 2; half; half /= 2)
+        for (int lane = 0; lane < half; lane++) values[lane] += values[lane + half];
+    return values[0];
+#else
 #pragma GCC unroll 4
     for (int half = LANES / 2; half; half /= 2) {
         ints partner;
@@ -61,6 +66,7 @@ INLINE float sum_of_lanes(floats values) {
         values += __builtin_shuffle(values, partner);
     }
     return values[0];
+#endif
 }
 
 #endif

@@ -1,6 +1,7 @@
 """uint8 images to a network's input, batch-last, in one pass; the work is done in `normalise.c`."""
 
 import ctypes
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -36,8 +37,7 @@ def normalise(
     n, channels, height, width = images.shape
     left, right, top, bottom = padding
     images = images.contiguous()
-    scales, shifts = (torch.from_numpy(value).view(-1, 1) for value in (scale, shift))
-    table = torch.arange(256, dtype=torch.float32).repeat(channels, 1).mul_(scales).add_(shifts)
+    table = _table(tuple(scale.tolist()), tuple(shift.tolist()))
     result = empty((n, channels, top + height + bottom, left + width + right))
     job = _Normalise(
         images=address(images),
@@ -56,3 +56,13 @@ def normalise(
     )
     call("normalise", job)
     return result
+
+
+@lru_cache(maxsize=16)
+def _table(scale: tuple[float, ...], shift: tuple[float, ...]) -> Tensor:
+    """The results for all grey levels: channels × 256."""
+    scales, shifts = (
+        torch.tensor(value, dtype=torch.float32).view(-1, 1) for value in (scale, shift)
+    )
+    levels = torch.arange(256, dtype=torch.float32)
+    return levels.repeat(len(scale), 1).mul_(scales).add_(shifts)

@@ -15,8 +15,8 @@ from convscope.errors import InputError, Interrupted
 from convscope.run import Run, epoch_weights, write_metrics
 from convscope.seeds import derive_seed
 from convscope.text import printable
+from convscope.training.chain import Gradients
 from convscope.training.compute import (
-    MEMORY_FORMATS,
     Compute,
     compute_from_json,
     give_back_memory,
@@ -25,9 +25,7 @@ from convscope.training.compute import (
 )
 from convscope.training.curvature import curvature_diagonal
 from convscope.training.distributed import ALONE, Group
-from convscope.training.gradients import GradientSums
 from convscope.training.inputs import grow_from
-from convscope.training.losses import build_loss
 from convscope.training.measuring import compute_of
 from convscope.training.optimizers import SDLM
 from convscope.training.progress import Progress
@@ -145,17 +143,10 @@ class _Loop:
         self.total = recipe.total_steps(self.steps)
         self.epochs = -(-self.total // self.steps)
         self.chance = label_entropy(train.labels)
-        self.loss = build_loss(recipe.loss)
-        memory_format = MEMORY_FORMATS[compute.memory_format]
-        self.place: dict[str, Any] = {
-            "device": compute.device,
-            "dtype": compute.dtype(),
-            "memory_format": memory_format,
-        }
         model = starting_network(run, recipe, compute, train.images, group)
         self.keeps_epochs = keeps_epochs(recipe, run)
         self.state = TrainingState(model, recipe, compute, group)
-        self.gradients = GradientSums(self.state.network.parameters(), group)
+        self.gradients = Gradients(self.state.network, recipe, compute, group)
         alone = group.size == 1
         self.single = single_images(recipe, compute, model, self.state.optimizer) if alone else None
         self.started = time.monotonic()
@@ -237,7 +228,7 @@ class _Loop:
             self.state.model,
             inputs,
             labels.to(inputs.device),
-            self.loss,
+            self.gradients.loss,
         )
         optimizer.set_curvature(diagonal.values())
 
@@ -249,14 +240,7 @@ class _Loop:
         torch.default_generator.manual_seed(derive_seed(self.recipe.seed, "step", done))
         self._set_rate(self._rate(done))
         labels = labels.to(inputs.device, non_blocking=True)
-        with self.compute.autocast(), self.group.drawing(n):
-            scores = self.state.network(inputs)
-        loss = self.loss(scores.float(), labels) if len(labels) else scores.float().sum()
-        share = len(labels) / n
-        (loss * share).backward()
-        self.gradients.finish()
-        right = int((scores.detach().argmax(1) == labels).sum())
-        value, correct = self._agree(loss.item() * share, right)
+        value, correct = self._agree(*self.gradients(inputs, labels, n))
         self._watch(value)
         self.state.update()
         if self.state.average:
@@ -318,7 +302,7 @@ class _Loop:
             "learning_rate": self.state.optimizer.param_groups[0]["lr"],
         }
         if self.validation is not None:
-            with self.state.averaged() as network:
+            with self.state.averaged() as network, self.compute.autocast():
                 row |= validate(
                     network,
                     self.validation,

@@ -69,6 +69,7 @@ class TrainingState:
         self.average = WeightAverage(model, recipe.averaging) if recipe.averaging else None
         self.best: Tensors = {}
         self.counters = Counters()
+        self._trained = list(model.parameters())
 
     def update(self) -> None:
         """Move the weights by the gradients of the network, which are used up."""
@@ -76,7 +77,8 @@ class TrainingState:
             self.half.step(self.optimizer)
         else:
             self.optimizer.step()
-            self.model.zero_grad(set_to_none=True)
+            for parameter in self._trained:
+                parameter.grad = None
 
     @contextmanager
     def averaged(self) -> Iterator[nn.Module]:

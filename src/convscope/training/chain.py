@@ -1,0 +1,85 @@
+"""The gradients of a step: by a chain of kernels in one call where the network is one, else by
+autograd."""
+
+import torch
+from torch import Tensor, nn
+
+from convscope.kernels.step import Step, record
+from convscope.training.compute import Compute
+from convscope.training.distributed import ALONE, Group
+from convscope.training.gradients import GradientSums
+from convscope.training.losses import build_loss
+from convscope.training.recipe import Recipe
+
+CLOSE = 1e-3
+"""So near must a chain's gradients be to autograd's, as a share of the largest, to be used."""
+
+
+class Gradients:
+    """Leaves in every parameter of a network the gradient of the mean loss over a batch.
+
+    Args:
+        network: in training mode. recipe: for its loss. compute: how to compute.
+        group: the processes whose gradients are added up.
+    """
+
+    def __init__(
+        self, network: nn.Module, recipe: Recipe, compute: Compute, group: Group = ALONE
+    ) -> None:
+        self.network, self.compute, self.group = network, compute, group
+        self.loss = build_loss(recipe.loss)
+        self._batch_size = recipe.batch_size
+        self._smoothing = recipe.loss.label_smoothing
+        self._parameters = list(network.parameters())
+        self._sums = GradientSums(self._parameters, group)
+        known = compute.uses_kernels and recipe.loss.kind == "cross-entropy"
+        self._may_chain = known and group.size == 1
+        self._chain: tuple[Step, list[Tensor]] | None = None
+
+    def __call__(self, inputs: Tensor, labels: Tensor, n: int) -> tuple[float, int]:
+        """This process's part of the batch's mean loss, and how many images it has told right.
+
+        Args:
+            inputs, labels: this process's part of the batch.
+            n: images of the whole batch.
+        """
+        # Always the whole batches, whichever comes first: a resumed run must take the same way.
+        whole = len(inputs) == self._batch_size
+        if whole and self._may_chain and self._chain is None:
+            with torch.random.fork_rng(devices=[]):  # trials take no random numbers of the training
+                self._chain = self._recorded(inputs, labels)
+            self._may_chain = self._chain is not None
+        if whole and self._chain is not None and inputs.shape == self._chain[0].shape:
+            step, gradients = self._chain
+            for parameter, gradient in zip(self._parameters, gradients, strict=True):
+                parameter.grad = gradient
+            return step(inputs, labels)
+        return self._by_autograd(inputs, labels, n)
+
+    def _by_autograd(self, inputs: Tensor, labels: Tensor, n: int) -> tuple[float, int]:
+        for parameter in self._parameters:
+            parameter.grad = None
+        with self.compute.autocast(), self.group.drawing(n):
+            scores = self.network(inputs)
+        # A process without images of a small batch has nothing to add, but must take part.
+        loss = self.loss(scores.float(), labels) if len(labels) else scores.float().sum()
+        share = len(labels) / n
+        (loss * share).backward()
+        self._sums.finish()
+        return loss.item() * share, int((scores.detach().argmax(1) == labels).sum())
+
+    def _recorded(self, inputs: Tensor, labels: Tensor) -> tuple[Step, list[Tensor]] | None:
+        """The network as a chain, if it is one and gives what autograd gives."""
+        with self.compute.autocast():
+            found = record(self.network, inputs, self._smoothing)
+        if found is None:
+            return None
+        step, gradients = found
+        step(inputs, labels)
+        self._by_autograd(inputs, labels, len(inputs))
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            assert parameter.grad is not None
+            off = (parameter.grad - gradient).abs().max()
+            if not bool(off <= CLOSE * parameter.grad.abs().max()):
+                return None
+        return found
