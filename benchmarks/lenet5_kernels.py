@@ -33,6 +33,7 @@ from convscope.environment import processor_name
 from convscope.kernels import build, library
 from convscope.kernels import calls as kernel_calls
 from convscope.kernels.batch_last import batch_last
+from convscope.kernels.step import record
 from convscope.layers.fusing import kernels_in_use
 from convscope.recipes import recipe
 from convscope.training.chain import Gradients
@@ -166,13 +167,15 @@ def kernel_times() -> list[tuple[str, int, float]]:
     """For each kernel of a step: its name, multiply-adds an image, median seconds."""
     model = models.build("lenet5").train()
     x = batch_last(torch.randn(BATCH, 1, 32, 32))
-    with kernels_in_use(), kernel_calls.recording() as calls:
-        loss = F.cross_entropy(model(x), torch.zeros(BATCH, dtype=torch.int64))
-    gradients = torch.autograd.grad(loss, list(model.parameters()))  # fills the jobs
-    assert all(map(torch.is_tensor, gradients))
+    with kernels_in_use():
+        recorded = record(model, x)
+    assert recorded is not None
+    step, gradients = recorded
+    step(x, torch.zeros(BATCH, dtype=torch.int64))
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients)
     names = ["C1", "C3", "C5", "F6"]
     found = []
-    for name, made in zip(names, calls, strict=False):
+    for name, made in zip(names, step.calls, strict=False):
         job, backward, wanted = (
             made.job,
             made.name.replace("forward", "backward"),

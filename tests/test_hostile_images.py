@@ -176,8 +176,15 @@ def reason(door: Door, name: str) -> str:
     return words
 
 
+LONGER = (explain, show, train, evaluate, export_in_eight_bits)
+EACH_DOOR = [
+    pytest.param(door, id=door.__name__, marks=[pytest.mark.slow] * (door in LONGER))
+    for door in DOORS
+]
+
+
 @pytest.mark.parametrize("name", CORPUS)
-@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
+@pytest.mark.parametrize("door", EACH_DOOR)
 def test_every_door_refuses_every_hostile_picture(house: House, door: Door, name: str) -> None:
     said = door(house, name, hostile_files()[name][0])
     assert reason(door, name) in said
@@ -191,6 +198,7 @@ def test_the_servers_answer_after_all_that(house: House) -> None:
     assert answer.status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_every_door_sees_the_same_in_odd_pictures(house: House, name: str, tmp_path: Path) -> None:
     """Alpha, palettes, 16 bits, CMYK, turned, animated: one answer, whoever is asked."""

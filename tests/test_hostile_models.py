@@ -69,8 +69,14 @@ def is_refused(act: Callable[[], object], root: Path) -> None:
     assert sorted(root.rglob("*")) == before
 
 
+QUICK = ("open_predictor", "predict", "serve")
+
+
 @pytest.mark.parametrize("name", RUNS)
-@pytest.mark.parametrize("door", RUN_DOORS)
+@pytest.mark.parametrize(
+    "door",
+    [pytest.param(door, marks=[pytest.mark.slow] * (door not in QUICK)) for door in RUN_DOORS],
+)
 def test_every_door_refuses_every_false_run(
     picture: Path, tmp_path: Path, door: str, name: str
 ) -> None:

@@ -80,7 +80,7 @@ ALLOWED = {
     "cli_tune": "text cli_options printing tuning",
     "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab cli_predict cli_serve "
     "cli_study cli_tune terminal printing pipeline checking comparison environment listing "
-    "model_summary processes tracking",
+    "model_summary processes",
     "__main__": "cli",
     "__init__": "",
 }

@@ -49,7 +49,7 @@ def study(
     from convscope.printing_studies import print_studies, print_study
     from convscope.studies.questions import STUDIES
     from convscope.studies.results import write_results
-    from convscope.studies.running import Plan, choose_sources, run_study, valid_budget
+    from convscope.studies.running import Plan, choose_sources, run_studies, valid_budget
     from convscope.studies.study import chosen_studies
 
     if name is None:
@@ -59,7 +59,6 @@ def study(
             print_studies(STUDIES)
         return
     chosen = chosen_studies(name, STUDIES)
-    found = []
     with Listener(as_json=True) as listen:
         plan = Plan(
             budget=valid_budget(budget),
@@ -69,8 +68,8 @@ def study(
             workers=workers,
             train=not done,
         )
-        for one in chosen:
-            document = run_study(one, plan, listen)
+        found = run_studies(chosen, plan, listen)
+        for document in found:
             path = write_results(document, out)
             page = None
             if report:
@@ -80,6 +79,5 @@ def study(
             listen.display.clear()
             if not as_json:
                 print_study(document, path, page)
-            found.append(document)
     if as_json:
         print_json(found if name == "all" else found[0])

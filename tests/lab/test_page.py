@@ -10,19 +10,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from lab_browser import chromium, needs_chromium, number, shown, trained_run, watched
-from lab_server import Live, serving
 from torch import Tensor, nn
 
 from convscope.data.batches import to_input
 from convscope.data.catalog import load
 from convscope.data.preprocess import Preprocessing
 from convscope.run import load_model, open_run
+from lab_browser import chromium, needs_chromium, number, shown, trained_run, watched
+from lab_server import Live, serving
 from made_runs import DIGITS, MNIST, make_run
 
 if TYPE_CHECKING:
-    from lab_browser import Watched
     from playwright.sync_api import Browser, Locator, Page
+
+    from lab_browser import Watched
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 

@@ -111,9 +111,9 @@ def test_an_onnx_file_is_served_without_torch(run: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "printed"),
     [
-        (["throughput", "--seconds", "2"], r"the nearest limit is \w+"),
-        (["mixed", "--requests", "600"], "600 requests, 60 of them bad in 34 ways"),
-        (["stop", "--seconds", "3"], "0 lost; exit code -15"),
+        (["throughput", "--seconds", "1"], r"the nearest limit is \w+"),
+        (["mixed", "--requests", "400"], "400 requests, 40 of them bad in 34 ways"),
+        (["stop", "--seconds", "2"], "0 lost; exit code -15"),
     ],
     ids=lambda part: part[0] if isinstance(part, list) else "",
 )

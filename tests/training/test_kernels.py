@@ -12,10 +12,12 @@ from conftest import fingerprint, small_recipe, start_run
 from convscope import models
 from convscope.data.dataset import Dataset
 from convscope.kernels import library
+from convscope.kernels.batch_last import batch_last
 from convscope.layers.fusing import kernels_in_use
 from convscope.run import open_run, read_metrics
 from convscope.training import compute as compute_module
-from convscope.training.compute import choose_compute
+from convscope.training.chain import Gradients
+from convscope.training.compute import Compute, choose_compute
 from convscope.training.fit import fit
 from convscope.training.recipe import ModelChoice
 
@@ -96,6 +98,28 @@ def test_a_run_of_a_machine_with_kernels_goes_on_without(
     run = run.with_changes(compute={"kernels": "avx512", "memory_format": "contiguous"})
     monkeypatch.setenv(library.VARIABLE, "off")
     assert [row.epoch for row in fit(run, few_digits)][-1] == 2
+
+
+def test_parameters_that_move_in_memory_are_followed() -> None:
+    """The addresses that a recorded chain reads from are those of the parameters, always."""
+    kernels = library.load()
+    assert kernels is not None
+    model, other = (models.build("lenet5", seed=3).train() for _ in range(2))
+    plan = small_recipe(batch_size=8)
+    compute = Compute.model_validate({"kernels": kernels.target, "memory_format": "contiguous"})
+    x, labels = batch_last(torch.randn(8, 1, 32, 32)), torch.arange(8)
+    gradients = Gradients(model, plan, compute)
+    gradients(x, labels)
+    for parameter in model.parameters():
+        parameter.data = parameter.data * 0.5
+    for parameter in other.parameters():
+        parameter.data.mul_(0.5)
+    moved = gradients(x, labels)
+    assert moved == Gradients(other, plan, compute)(x, labels)
+    for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        assert mine.grad is not None
+        assert theirs.grad is not None
+        assert torch.equal(mine.grad, theirs.grad)
 
 
 def test_a_watched_layer_is_the_layer_itself() -> None:

@@ -41,16 +41,17 @@ class Step:
     """Forward, mean cross-entropy, backward; made by `record`.
 
     Attributes:
-        gradients: each parameter and where its gradient is written.
+        calls: the forward calls; their jobs have the addresses of the gradients, too.
+        shape: of the inputs.
     """
 
     def __init__(
         self, calls: Sequence[Call], scores: Tensor, gradients: dict[int, Tensor], smoothing: float
     ) -> None:
         images, classes = scores.shape
-        self._first = calls[0].job
-        self._jobs = [one.job for one in calls]
-        self._kept: list[Any] = [calls, scores]
+        self.calls = calls
+        self._places = list(gradients)
+        self._kept: list[Any] = [scores, gradients]  # only their addresses are in the jobs
         self._operations = (_Operation * len(calls))()
         upstream = self._keep(torch.zeros(classes * pitch(images)))
         self._job = _StepJob(
@@ -77,6 +78,10 @@ class Step:
             kind = "block" if isinstance(job, BlockJob) else "dense"
             setattr(self._operations[number], kind, ctypes.pointer(job))
 
+    def is_current(self, parameters: Sequence[Tensor]) -> bool:
+        """Whether the parameters still lie where they were recorded."""
+        return self._places == [one.data_ptr() for one in parameters]
+
     def _keep(self, tensor: Tensor) -> Tensor:
         self._kept.append(tensor)
         return tensor
@@ -88,7 +93,7 @@ class Step:
             x: batch-last, of the shape recorded. labels: int64, contiguous.
         """
         assert tuple(x.shape) == self.shape
-        self._first.x, self._job.labels = address(x), address(labels)
+        self.calls[0].job.x, self._job.labels = address(x), address(labels)
         call("training_step", self._job)
         return self._job.loss, self._job.correct
 

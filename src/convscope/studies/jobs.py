@@ -10,6 +10,7 @@ and studies share it.
 import hashlib
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -56,8 +57,8 @@ def run_job(job: Mapping[str, Any], key: str, work: Path) -> dict[str, Any]:
     A training that fails (a loss that is no number) gives a row that says so, without measures.
     """
     started = time.perf_counter()
-    place = work / key
-    shutil.rmtree(place, ignore_errors=True)  # of a process that was killed
+    place = work / f"{key}-{os.getpid()}"  # another process may be doing the same job
+    shutil.rmtree(place, ignore_errors=True)
     row: dict[str, Any] = {
         "key": key,
         "job": dict(job),

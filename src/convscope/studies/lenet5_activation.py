@@ -54,7 +54,7 @@ STUDY = Study(
                     measure="gradient_decay", arm="sigmoid", constant=0, expect="less", margin=0.3
                 ),
             ),
-            comment="that gradients vanish is true of the sigmoid",
+            comment="log₁₀ of the first layer's gradient by the last one's, in a new network",
         ),
         Claim(
             id="relu-mitigates",

@@ -34,7 +34,7 @@ STUDY = Study(
                     margin=0.02,
                 ),
             ),
-            comment="as true of every other network: pictures are harder than digits",
+            comment="the same network, with as many images and epochs",
         ),
         Claim(
             id="lenet-depth",
@@ -74,7 +74,7 @@ STUDY = Study(
                     margin=0.01,
                 ),
             ),
-            comment="as good as the deeper network, to within a point",
+            comment="the same as a deeper network, to within a point",
         ),
     ),
     held_equal="number of images, epochs, learning rate and schedule, seeds, ReLU in both",

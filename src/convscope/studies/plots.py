@@ -13,7 +13,7 @@ from convscope.studies.verdicts import is_share
 from convscope.studies.wording import effect_text, measure_text, number, unit, value_text
 from convscope.text import html_text
 
-WIDTH, PAD, ROW = 340, 12, 40
+WIDTH, PAD, ROW = 340, 12, 52
 _ARM_ROW, _NAMES, _VALUES = 24, 118, 62
 
 Effect = Mapping[str, Any]
@@ -68,7 +68,7 @@ def _in(unit_text: str) -> str:
 
 def _interval(one: Effect, row: int, x: Scale, place: Any) -> str:
     comparison = one["comparison"]
-    y = ROW * row + 30
+    y = ROW * row + 42
     against = comparison.get("reference") or comparison.get("other", "").replace("_", " ")
     if not against:
         against = value_text(comparison["constant"], comparison["measure"])
@@ -79,8 +79,8 @@ def _interval(one: Effect, row: int, x: Scale, place: Any) -> str:
     shown = effect_text(one)
     low, middle, high = (x(place(one[key])) for key in ("low", "effect", "high"))
     return (
-        f'<text class="label" x="{PAD}" y="{y - 14}">{html_text(name, 60)}</text>'
-        f'<text class="value end" x="{WIDTH - PAD}" y="{y - 14}">{html_text(shown)}</text>'
+        f'<text class="label" x="{PAD}" y="{y - 27}">{html_text(name, 60)}</text>'
+        f'<text class="value" x="{PAD}" y="{y - 12}">{html_text(shown)}</text>'
         f'<g class="{tone} mark"><path class="whisker" d="M{low:.1f},{y}H{high:.1f}"/>'
         f'<circle class="dot" cx="{middle:.1f}" cy="{y}" r="4"/>'
         f"<title>{html_text(name)}: {html_text(shown)}</title></g>"

@@ -79,7 +79,7 @@ STUDY = Study(
                     condition="parameters",
                 ),
             ),
-            comment="the place is kept better, and paid for with parameters of the layer behind",
+            comment="the error of the place, and the parameters of the whole network",
         ),
         Claim(
             id="global-average-place",
@@ -95,7 +95,7 @@ STUDY = Study(
                     margin=0.1,
                 ),
             ),
-            comment="the mean over a whole map throws away more of the place, not less",
+            comment="one value for each map, whose mean is the same wherever a feature lies",
         ),
         Claim(
             id="overlap-keeps-place",

@@ -118,8 +118,7 @@ STUDY = Study(
                     measure="consistency", arm="max", reference="min", expect="more", margin=0.02
                 ),
             ),
-            comment="against min pooling, with tanh; see pooling-kind for why there is no "
-            "difference",
+            comment="against min pooling, with tanh, where the two are one family of networks",
         ),
         Claim(
             id="blur-more-consistent",

@@ -138,6 +138,7 @@ def seeds_done(document: Mapping[str, Any]) -> int:
 def write_results(document: Mapping[str, Any], store: Path) -> Path:
     """Write `NAME.json` and `NAME.csv` into the store; the JSON file's path is returned."""
     name = document["study"]
+    store.mkdir(parents=True, exist_ok=True)
     write_atomically(store / f"{name}.csv", rows_csv(document).encode())
     path = store / f"{name}.json"
     write_atomically(path, to_json_bytes(document))

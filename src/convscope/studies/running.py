@@ -1,7 +1,7 @@
 """Run a study: choose rates, train every arm with every seed, put the rows together."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,81 +105,121 @@ def _one(studies: list[Study]) -> Study:
 
 
 def run_study(study: Study, plan: Plan, listen: Listener = ignore) -> dict[str, Any]:
-    """Run a study, or go on with it where it was cut, and give its results as a document.
+    """Run one study; see `run_studies`."""
+    return run_studies([study], plan, listen)[0]
+
+
+def run_studies(
+    studies: Sequence[Study], plan: Plan, listen: Listener = ignore
+) -> list[dict[str, Any]]:
+    """Run studies, or go on with them where they were cut, and give their results as documents.
+
+    All their jobs are done by one team of workers, all arms' first seed before any second one, so
+    that what is done when the work is cut can be compared. Studies that measure seconds come last,
+    each alone.
 
     Raises:
-        InputError: the study or the data cannot be used.
+        InputError: a study or the data cannot be used.
         ConvscopeError: a job failed.
     """
-    budget: Budget = study.quick if plan.budget == "quick" else study.full
-    seeds = plan.seeds or (budget.seeds if study.trained or study.timing else 1)
-    tuned = _tune(study, budget, plan, listen)
-    jobs: dict[str, dict[str, Any]] = {}
-    places: dict[tuple[str, int], str] = {}
-    for seed in range(seeds):
+    prepared = [_prepare(study, plan) for study in studies]
+    tuning = {key: job for one in prepared for key, job in one.tuning.items()}
+    _do(tuning, plan, listen, f"{_label(studies)}: choosing rates")
+    for one in prepared:
+        one.choose(plan)
+    together = [one for one in prepared if not one.study.timing]
+    _do(_by_seed(together), plan, listen, f"{_label(studies)}: networks")
+    for one in prepared:
+        if one.study.timing:
+            alone = replace(plan, workers=1)
+            _do(_by_seed([one]), alone, listen, f"{one.study.name}: seconds")
+    return [one.results(plan) for one in prepared]
+
+
+def _label(studies: Sequence[Study]) -> str:
+    return studies[0].name if len(studies) == 1 else f"{len(studies)} studies"
+
+
+class _Prepared:
+    """A study with its jobs: those that choose rates, and those that are measured."""
+
+    def __init__(self, study: Study, budget: Budget, seeds: int) -> None:
+        self.study, self.budget, self.seeds = study, budget, seeds
+        self.tuning: dict[str, dict[str, Any]] = {}
+        self.tried: dict[tuple[str, float], str] = {}
+        self.tuned: dict[str, float] = {}
+        self.jobs: dict[tuple[str, int], tuple[str, dict[str, Any]]] = {}
+
+    def choose(self, plan: Plan) -> None:
+        """Take each arm's rate, and make the jobs that are measured."""
+        self.tuned = _best(self.tried, finished_rows(list(self.tuning), plan.store))
+        for seed in range(self.seeds):
+            for arm in self.study.arms:
+                tuned = self.tuned.get(arm.name)
+                job = _job(self.study, arm, self.budget, plan, seed, tuned)
+                self.jobs[arm.name, seed] = job_key(job), job
+
+    def results(self, plan: Plan) -> dict[str, Any]:
+        """The results document of what is done."""
+        rows = finished_rows([key for key, _ in self.jobs.values()], plan.store)
+        table = [
+            {"arm": arm, "seed": seed, **rows[key]}
+            for (arm, seed), (key, _) in self.jobs.items()
+            if key in rows
+        ]
+        data = _data(self.study, self.budget, plan)
+        return summarise(self.study, plan.budget, self.budget, self.seeds, table, self.tuned, data)
+
+
+def _prepare(study: Study, plan: Plan) -> _Prepared:
+    budget = study.quick if plan.budget == "quick" else study.full
+    seeds = plan.seeds or budget.seeds
+    one = _Prepared(study, budget, seeds if study.trained or study.timing else 1)
+    if study.tune is not None and study.trained:
         for arm in study.arms:
-            job = _job(study, arm, budget, plan, seed, tuned.get(arm.name))
-            key = job_key(job)
-            jobs[key], places[arm.name, seed] = job, key
-    _do(study, jobs, plan, listen, f"{study.name}: trainings" if study.trained else study.name)
-    rows = finished_rows(list(jobs), plan.store)
-    table = [
-        {"arm": arm, "seed": seed, **rows[key]}
-        for (arm, seed), key in places.items()
-        if key in rows
-    ]
-    return summarise(study, plan.budget, budget, seeds, table, tuned, _data(study, budget, plan))
+            for value in sorted(study.tune.values):
+                job = _job(study, arm, budget, plan, TUNING_SEED, value)
+                held = change(study.recipe_of(arm, budget, value), {"validation": TUNING_SHARE})
+                job |= {"recipe": held.model_dump(mode="json"), "probes": []}
+                key = job_key(job)
+                one.tuning[key], one.tried[arm.name, value] = job, key
+    return one
 
 
-def _do(
-    study: Study,
-    jobs: Mapping[str, dict[str, Any]],
-    plan: Plan,
-    listen: Listener,
-    label: str,
-) -> None:
-    if not plan.train:
-        return
-    workers = 1 if study.timing else plan.workers
-    do_jobs(
-        jobs,
-        plan.store,
-        workers=workers,
-        told=lambda done, total: listen(Work(label, done, total)),
+def _by_seed(prepared: Sequence[_Prepared]) -> dict[str, dict[str, Any]]:
+    """The jobs of all studies by key, the first seeds first."""
+    ordered = sorted(
+        (seed, number, place, key, job)
+        for number, one in enumerate(prepared)
+        for place, ((_, seed), (key, job)) in enumerate(one.jobs.items())
     )
+    return {key: job for _, _, _, key, job in ordered}
 
 
-def _tune(study: Study, budget: Budget, plan: Plan, listen: Listener) -> dict[str, float]:
+def _do(jobs: Mapping[str, dict[str, Any]], plan: Plan, listen: Listener, label: str) -> None:
+    if plan.train and jobs:
+        do_jobs(
+            jobs,
+            plan.store,
+            workers=plan.workers,
+            told=lambda done, total: listen(Work(label, done, total)),
+        )
+
+
+def _best(
+    tried: Mapping[tuple[str, float], str], rows: Mapping[str, Mapping[str, Any]]
+) -> dict[str, float]:
     """The value of the tuned field that each arm takes: the best on held-out training images.
 
     Of equal ones the smaller. The test set is not looked at. An arm none of whose values is
     tried yet is left out.
     """
-    if study.tune is None or not study.trained:
-        return {}
-    jobs: dict[str, dict[str, Any]] = {}
-    places: dict[tuple[str, float], str] = {}
-    for arm, value in _tried(study):
-        job = _job(study, arm, budget, plan, TUNING_SEED, value)
-        held = change(study.recipe_of(arm, budget, value), {"validation": TUNING_SHARE})
-        job |= {"recipe": held.model_dump(mode="json"), "probes": []}
-        key = job_key(job)
-        jobs[key], places[arm.name, value] = job, key
-    _do(study, jobs, plan, listen, f"{study.name}: choosing {study.tune.field}")
-    rows = finished_rows(list(jobs), plan.store)
     chosen: dict[str, tuple[float, float]] = {}
-    for (name, value), key in places.items():
+    for (name, value), key in tried.items():
         found = rows.get(key, {}).get("measures", {}).get("validation_accuracy")
         if found is not None and (name not in chosen or found > chosen[name][0]):
             chosen[name] = (found, value)
     return {name: value for name, (_, value) in chosen.items()}
-
-
-def _tried(study: Study) -> Iterator[tuple[Arm, float]]:
-    assert study.tune is not None
-    for arm in study.arms:
-        for value in sorted(study.tune.values):
-            yield arm, value
 
 
 def _job(

@@ -6,7 +6,9 @@ it tells of it: after kill -9 nothing that was finished is done again.
 
 import contextlib
 import json
+import os
 import queue
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +42,7 @@ def do_jobs(
     rows = store / "rows"
     rows.mkdir(parents=True, exist_ok=True)
     (store / "work").mkdir(exist_ok=True)
+    _remove_leftovers(store / "work")
     told = told or _ignore
     left = [key for key in jobs if read_row(rows, key) is None]
     done = len(jobs) - len(left)
@@ -65,6 +68,26 @@ def do_jobs(
                 )
             done += 1
             told(done, len(jobs))
+
+
+def _remove_leftovers(work: Path) -> None:
+    """Remove what killed processes left: directories are named KEY-PROCESS."""
+    for place in work.iterdir():
+        process = place.name.rpartition("-")[2]
+        if process.isdigit() and not _is_running(int(process)):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # where asking by a signal would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _ignore(done: int, total: int) -> None:

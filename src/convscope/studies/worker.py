@@ -5,6 +5,7 @@ the steps of a small network are too short to share. When standard input ends, s
 """
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -26,4 +27,7 @@ def main(place: str) -> None:
             answer = {"key": order["key"], "error": ""}
         except Exception as error:  # told to the parent, which stops
             answer = {"key": order["key"], "error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
+        try:
+            print(json.dumps(answer), flush=True)
+        except BrokenPipeError:
+            os._exit(0)  # the parent is gone; the row is kept, and nobody is told

@@ -45,6 +45,8 @@ class Gradients:
         """
         # Always the whole batches, whichever comes first: a resumed run must take the same way.
         whole = len(inputs) == self._batch_size
+        if self._chain is not None and not self._chain[0].is_current(self._parameters):
+            self._chain = None  # somebody gave a parameter other memory
         if whole and self._may_chain and self._chain is None:
             with torch.random.fork_rng(devices=[]):  # trials take no random numbers of the training
                 self._chain = self._recorded(inputs, labels)
