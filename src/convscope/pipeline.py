@@ -79,14 +79,14 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; `resume` goes on.
     """
     settings, tell = list(settings), listen or ignore
-    if cache not in _CACHE_MODES:
-        raise unknown_name("cache mode", printable(cache), _CACHE_MODES)
-    keep = _CACHE_MODES[cache]
-    check_tracker(track)
-    chosen = resolve(recipe, data=data, settings=settings, seed=seed)
     with joined() as group:
         if not group.first:
             return _follow(group)
+        if cache not in _CACHE_MODES:
+            raise unknown_name("cache mode", printable(cache), _CACHE_MODES)
+        keep = _CACHE_MODES[cache]
+        check_tracker(track)
+        chosen = resolve(recipe, data=data, settings=settings, seed=seed)
         command = command_line(chosen, settings, skip_bad)
         begun = begun_by_this_launch(out, command)
         if begun is not None:
@@ -121,10 +121,10 @@ def resume(
     Raises:
         InputError: there is no run, or its data are not what they were.
     """
-    check_tracker(track)
     with joined() as group:
         if not group.first:
             return _follow(group)
+        check_tracker(track)
         return _go_on(open_run(run), listen or ignore, group, track)
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from conftest import fingerprint
+from conftest import fingerprint, small_recipe
 from convscope.data.batches import epoch_order
 from convscope.errors import InputError
 from convscope.layers.draws import Dropout, Maps, Rows, draw, drawing
@@ -242,6 +242,11 @@ def test_wrong_variables_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
         joined(),
     ):
         pass
+
+
+def test_columns_are_not_for_optimizers_of_whole_matrices() -> None:
+    with pytest.raises(ValueError, match=r"parallel=columns needs optimizer\.kind=sgd, adam or"):
+        small_recipe(**cases.COLUMNS | {"optimizer": {"kind": "muon", "lr": 0.1}})
 
 
 def test_columns_are_of_one_network_alone(tmp_path: Path) -> None:

@@ -237,6 +237,15 @@ class Recipe(_Part):
         return self
 
     @model_validator(mode="after")
+    def _columns_are_moved_apart(self) -> "Recipe":
+        if self.parallel == "columns" and self.optimizer.kind not in ("sgd", "adam", "adamw"):
+            raise ValueError(
+                "parallel=columns needs optimizer.kind=sgd, adam or adamw: others look at whole "
+                "matrices, of which each process has half"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _steps_are_in_order(self) -> "Recipe":
         if 0 < self.max_steps < self.min_steps:
             raise ValueError(
