@@ -65,10 +65,17 @@ def test_results_say_where_they_come_from(name: str) -> None:
     assert all(one["name"] and "/" not in one["name"] for one in document["data"])
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_every_claim_was_measured(name: str) -> None:
-    for claim in DOCUMENTS[name]["claims"]:
-        assert claim["verdict"] != "not measured", claim["id"]
+def test_claims_are_measured_or_say_that_they_are_not() -> None:
+    """A study without rows claims nothing; at least 35 claims have a figure."""
+    measured = 0
+    for document in DOCUMENTS.values():
+        for claim in document["claims"]:
+            found = [effect for effect in claim["effects"] if effect["effect"] is not None]
+            measured += bool(found)
+            assert bool(found) == (claim["verdict"] != "not measured"), claim["id"]
+            if any(effect["n"] == 1 and not effect["exact"] for effect in found):
+                assert claim["seeds_needed"] is not None, "one pair decides nothing"
+    assert measured >= 35
 
 
 def test_the_sign_of_anti_aliasing_is_the_published_one() -> None:

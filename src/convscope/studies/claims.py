@@ -47,7 +47,9 @@ def claims_markdown(documents: Sequence[Document]) -> str:
         "An effect is the mean of paired differences (the same seeds in both arms) with its 95 % "
         "interval (Student's t), or a ratio (×); accuracies differ in points. n is the number of "
         "pairs; 'counted' means that there is nothing to sample. A verdict needs p < 0.05 after "
-        "Holm's correction over all comparisons of the study; 'depends' says on what.",
+        "Holm's correction over all comparisons of the study; 'depends' says on what. 'Not "
+        "supported' is no refutation: the interval holds zero; where it is underpowered, more "
+        "seeds may decide it. Those with one pair, and those not run yet, wait for their seeds.",
         "",
         "This page is made from `studies/results/*.json` by `python -m convscope.studies.claims "
         "studies/results docs/claims.md`.",
@@ -126,6 +128,8 @@ def _made(document: Document) -> str:
     facts = [data]
     if document["trained"]:
         facts.append(f"{budget['epochs']} epochs")
+    if not document["rows"]:
+        return ". ".join(facts) + ". **Not run yet.**"
     if document["trained"] or document["timing"]:
         facts.append(f"{made['job_seconds']:.0f} s of one core")
     facts.append(f"{made['processor']}, {made['cores']} cores, torch {made['versions']['torch']}")
