@@ -123,9 +123,10 @@ def measure(name: str, processes: int) -> dict[str, float]:
 def work(case: Case) -> None:
     """Train some steps, and print what they took as JSON."""
     from convscope.recipes import recipe as by_name
-    from convscope.training import fit as loop
+    from convscope.training import loop
     from convscope.training.columns import Traffic
     from convscope.training.distributed import joined
+    from convscope.training.fit import fit
     from convscope.training.recipe import recipe_from_json
 
     plain = by_name(case.recipe).model_dump(mode="json")
@@ -135,7 +136,7 @@ def work(case: Case) -> None:
     counted, moments, loopbacks = [], [], []
     with tempfile.TemporaryDirectory() as folder, joined() as group:
         run, data = start(recipe, case, Path(folder))
-        for row in loop.fit(run, data, group=group, checkpoint_seconds=1e9):
+        for row in fit(run, data, group=group, checkpoint_seconds=1e9):
             if row.done in (WARM, WARM + case.steps):
                 moments.append(time.perf_counter())
                 counted.append(Traffic.bytes + handed_over())

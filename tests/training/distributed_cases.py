@@ -24,10 +24,10 @@ from convscope.data.dataset import Dataset
 from convscope.data.synthetic import read_shapes
 from convscope.errors import Interrupted, TrainingError
 from convscope.run import Run
-from convscope.training import columns
-from convscope.training import fit as loop
+from convscope.training import columns, loop
 from convscope.training.batch_statistics import share_batches
 from convscope.training.distributed import ALONE, Group, joined
+from convscope.training.fit import fit
 from convscope.training.gradients import GradientSums
 from convscope.training.recipe import Recipe
 from convscope.training.signals import StopRequest
@@ -109,7 +109,7 @@ def trained(
     recipe = small_recipe(**changes)
     run = made(path, recipe, data)
     with watched() as (losses, seen):
-        list(loop.fit(run, data, data, group=group, **more))
+        list(fit(run, data, data, group=group, **more))
     return {"losses": losses, "seen": seen}
 
 
@@ -171,7 +171,7 @@ def stopped_by_the_other(path: Path, data: Dataset, group: Group) -> str:
     run = made(path, small_recipe(**PLAIN), data)
     stop = StopRequest()
     try:
-        for row in loop.fit(run, data, data, group=group, stop=stop):
+        for row in fit(run, data, data, group=group, stop=stop):
             if row.finished and group.rank == 1:
                 stop.received = signal.SIGTERM
     except Interrupted as error:
@@ -182,7 +182,7 @@ def stopped_by_the_other(path: Path, data: Dataset, group: Group) -> str:
 def failing(path: Path, data: Dataset, group: Group) -> str:
     run = made(path, small_recipe(optimizer={"lr": 1e6}, epochs=100), data)
     try:
-        list(loop.fit(run, data, group=group))
+        list(fit(run, data, group=group))
     except TrainingError as error:
         return str(error)
     return "no error"

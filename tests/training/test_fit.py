@@ -19,7 +19,7 @@ from convscope.data.dataset import Dataset, Splits
 from convscope.data.preprocess import normalise
 from convscope.errors import InputError, Interrupted, TrainingError
 from convscope.run import epoch_weights, load_model, open_run, read_metrics
-from convscope.training import fit as fit_module
+from convscope.training import loop
 from convscope.training.curvature import curvature_diagonal
 from convscope.training.fit import fit
 from convscope.training.progress import Progress
@@ -116,7 +116,7 @@ def test_curvature_is_measured_before_each_pass_on_few_images(
         found["c1.bias"].fill_(1e9)
         return found
 
-    monkeypatch.setattr(fit_module, "curvature_diagonal", note)
+    monkeypatch.setattr(loop, "curvature_diagonal", note)
     train(tmp_path / "run", SDLM | {"precision": precision}, few_digits)
     assert seen == [("backpropagated", (20, 1, 32, 32), torch.float32)] * 2
     trained = load_file(tmp_path / "run" / "weights.safetensors")

@@ -12,7 +12,7 @@ from convscope.data.dataset import Dataset
 from convscope.errors import Interrupted
 from convscope.kernels import library
 from convscope.run import build_model, read_metrics
-from convscope.training import fit as fit_module
+from convscope.training import loop
 from convscope.training.compute import Compute
 from convscope.training.fit import fit
 from convscope.training.optimizers import build_optimizer
@@ -78,7 +78,7 @@ def test_cut_after_every_call_and_resumed_it_ends_the_same(
     recipe = paper(augmentation={"shift": 1.5, "squeeze": 0.1, "distorted": 0.9})
     whole = start_run(tmp_path / "whole", recipe, few_digits)
     list(fit(whole, few_digits))
-    monkeypatch.setattr(fit_module, "IMAGES_A_CALL", 70)
+    monkeypatch.setattr(loop, "IMAGES_A_CALL", 70)
     run, cuts = start_run(tmp_path / "cut", recipe, few_digits), 0
     while True:
         stop = StopRequest()
