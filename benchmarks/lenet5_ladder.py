@@ -69,6 +69,7 @@ GUESSES: list[tuple[str, list[str]]] = [
     ("curvature on 5,000 images", ["optimizer.curvature_images=5000"]),
     ("one order for all passes", ["order=once"]),
     ("the order of the files", ["order=stored"]),
+    ("codes: bold bitmaps", ["model.arguments.codes=bold"]),
     ("codes: one of N", ["model.arguments.codes=place"]),
     ("codes: by chance", ["model.arguments.codes=random"]),
 ]

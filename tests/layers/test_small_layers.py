@@ -58,7 +58,7 @@ class TestActivation:
 
 
 class TestRBF:
-    @pytest.mark.parametrize("name", ["bitmaps", "random"])
+    @pytest.mark.parametrize("name", ["bitmaps", "bold", "random"])
     def test_codes_are_84_signs_and_all_differ(self, name: str) -> None:
         codes = CODES[name]()
         assert torch.equal(codes, CODES[name]()), "always the same"
@@ -67,6 +67,15 @@ class TestRBF:
         assert set(codes.flatten().tolist()) == {-1.0, 1.0}
         differing = (codes[:, None] != codes[None]).sum(2) + 84 * torch.eye(10)
         assert differing.min() >= 7  # no two digits are near each other
+
+    def test_bold_codes_are_the_bitmaps_and_more(self) -> None:
+        """Strokes at the left grow to the right, those at the right to the left."""
+        thin, bold = digit_codes(), CODES["bold"]()
+        assert ((bold == 1) | (thin == -1)).all()
+        rows = code_text(bold[5]).splitlines()
+        assert rows[:3] == [".......", "#######", "##....."]
+        assert rows[6:8] == ["....##.", ".....##"]
+        assert code_text(bold[1]).splitlines()[4] == "...##.."
 
     def test_place_codes_are_one_of_n(self) -> None:
         codes = CODES["place"]()

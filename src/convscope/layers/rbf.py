@@ -45,6 +45,16 @@ def digit_codes() -> Tensor:
     )
 
 
+def bold_codes() -> Tensor:
+    """The bitmaps with upright strokes two pixels wide: each grows towards the middle column."""
+    thin = digit_codes().view(10, ROWS, COLUMNS) > 0
+    bold, middle = thin.clone(), COLUMNS // 2
+    bold[:, :, 1 : middle + 1] |= thin[:, :, :middle]
+    bold[:, :, middle:-1] |= thin[:, :, middle + 1 :]
+    bold[:, :, middle + 1] |= thin[:, :, middle]
+    return bold.float().view(10, -1) * 2 - 1
+
+
 def place_codes() -> Tensor:
     """One of the first ten values is +1, all others −1: float32, 10 × 84. What bitmaps replace."""
     return 2 * torch.eye(10, ROWS * COLUMNS) - 1
@@ -56,7 +66,12 @@ def random_codes() -> Tensor:
     return torch.randint(0, 2, (10, ROWS * COLUMNS), generator=generator).float() * 2 - 1
 
 
-CODES = {"bitmaps": digit_codes, "place": place_codes, "random": random_codes}
+CODES = {
+    "bitmaps": digit_codes,
+    "bold": bold_codes,
+    "place": place_codes,
+    "random": random_codes,
+}
 """The codes by name."""
 
 

@@ -70,7 +70,8 @@ def lenet5_1998(
         channels: 1 or 3.
         input_size: height and width; C5 always sees the whole of S4.
         pool: S2 and S4. padding: of C1 and C3. activation: after each layer up to F6.
-        codes: `bitmaps`, the paper's; to see what they matter, `place` (one of N) or `random`.
+        codes: `bitmaps`, drawn after the paper's; to see what they matter, `bold` (the same with
+            wider strokes), `place` (one of N) or `random`.
 
     Raises:
         InputError: a value out of range, or sizes that leave a layer nothing to see.
