@@ -14,7 +14,12 @@ from convscope.training.compute import Compute
 from convscope.training.measuring import compute_of
 from convscope.training.recipe import Recipe
 
-AUTO: dict[str, object] = {"precision": "auto", "memory_format": "auto", "fourier": "auto"}
+AUTO: dict[str, object] = {
+    "precision": "auto",
+    "memory_format": "auto",
+    "fourier": "auto",
+    "kernels": "auto",
+}
 HERE = Compute(reason="measured here")
 
 

@@ -134,7 +134,8 @@ def _one_trial(
     try:
         for row in fit(run, training, held_out, resume=True, stop=stop):
             tell(Work(label, row.done, row.total))
-            if row.finished:
+            # The checkpoint may be older than the rows: an epoch that comes again has been told.
+            if row.finished and row.finished["epoch"] > len(accuracies):
                 accuracies.append(float(row.finished["validation_accuracy"]))
                 if search.hopeless(accuracies[-1], len(accuracies)) and row.done < row.total:
                     state = "pruned"
