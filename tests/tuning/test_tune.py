@@ -22,6 +22,7 @@ from convscope.tuning.tune import tune
 WORDS = [
     *("tune", "lenet5", "--data", "mnist-sample", "--trials", "3", "--json"),
     *("--set", "threads=1", "--set", "epochs=3", "--set", "min_steps=0", "--set", "batch_size=200"),
+    *("--set", "kernels=off"),  # else each study would measure anew whether they are faster
     *("--vary", "optimizer.lr=1e-4..1e-1:log", "--out", "study"),
 ]
 
