@@ -11,7 +11,7 @@ import pytest
 
 from conftest import fingerprint
 
-SETTINGS = ("epochs=60", "threads=1", "averaging=0.99", "augmentation.shift=2")
+SETTINGS = ("epochs=60", "threads=1", "averaging=0.99", "augmentation.shift=2", "kernels=off")
 WORDS = [word for setting in SETTINGS for word in ("--set", setting)]
 
 

@@ -14,7 +14,14 @@ from conftest import fingerprint
 from convscope.run import open_run, read_metrics
 
 TRAIN = ["train", "lenet5", "--data", "mnist-sample", "--seed", "1", "--json"]
-SETTINGS = ("epochs=8", "min_steps=0", "threads=1", "batch_size=64", "augmentation.shift=1")
+SETTINGS = (
+    "epochs=8",
+    "min_steps=0",
+    "threads=1",
+    "batch_size=64",
+    "augmentation.shift=1",
+    "kernels=off",
+)
 WORDS = [*TRAIN, *(word for setting in SETTINGS for word in ("--set", setting))]
 
 
