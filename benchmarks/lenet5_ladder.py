@@ -118,8 +118,8 @@ def train(data: Path, name: str, seed: int, options: argparse.Namespace) -> dict
 def training_accuracy(run: Path) -> float:
     """Of the final weights, on the training images as they are."""
     from convscope.evaluation.inference import log_probabilities
-    from convscope.pipeline import load_data
     from convscope.run import load_model, open_run
+    from convscope.run_data import load_data
 
     opened = open_run(run)
     images = load_data(opened).train

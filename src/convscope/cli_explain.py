@@ -29,7 +29,7 @@ def explain(
     """Why a picture was taken for what it was: layers, pixels, most alike training images."""
     import sys
 
-    from convscope import pipeline
+    from convscope import run_data
     from convscope.errors import InputError
     from convscope.explain.writing import explain_image
     from convscope.printing import Listener
@@ -40,7 +40,7 @@ def explain(
     if neighbours:
         try:
             with Listener(as_json=True) as listen:
-                training = pipeline.load_data(open_run(run), listen).train
+                training = run_data.load_data(open_run(run), listen).train
         except InputError as error:
             if not (run / "run.json").is_file():
                 raise

@@ -3,16 +3,14 @@
 `train`, `resume` and `evaluate` put the parts together; each part can be used on its own.
 """
 
-import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
 from convscope.data.cache import CacheMode
-from convscope.data.catalog import CATALOG, load, load_test
+from convscope.data.catalog import load_test
 from convscope.data.dataset import Dataset, Splits
-from convscope.data.split import stratified
 from convscope.environment import peak_memory_bytes
 from convscope.errors import InputError, TrainingError, unknown_name
 from convscope.evaluation.results import Evaluation
@@ -20,11 +18,11 @@ from convscope.events import Listener, Stage, counting, ignore
 from convscope.recipes import recipe as recipe_by_name
 from convscope.reporting import evaluate_run
 from convscope.run import Run, RunDocument, open_run, read_split
+from convscope.run_data import load_data, load_for, same_data, split_for
 from convscope.run_setup import (
     begun_by_this_launch,
     command_line,
     fit_to_data,
-    input_shape,
     keep_out_of_the_data,
     new_directory,
     start_run,
@@ -34,7 +32,6 @@ from convscope.tracking import check_tracker, tracked
 from convscope.training.compute import use_threads
 from convscope.training.distributed import Group, joined
 from convscope.training.fit import fit
-from convscope.training.inputs import picture_size
 from convscope.training.measuring import compute_of
 from convscope.training.progress import Progress
 from convscope.training.recipe import Recipe, override, recipe_from_json
@@ -94,17 +91,7 @@ def train(
             return _go_on(begun, tell, group, track)
         path = new_directory(out, chosen)
         keep_out_of_the_data(path, chosen)
-        _, height, width = input_shape(chosen)
-        splits = load(
-            chosen.data,
-            size=picture_size(chosen.inputs, (height, width)),
-            aspect=chosen.inputs.aspect,
-            keep_size=chosen.inputs.fit == "resize",
-            cache=keep,
-            seed=chosen.seed,
-            skip_bad=skip_bad,
-            progress=counting(tell, "loading"),
-        )
+        splits = load_for(chosen, tell, cache=keep, skip_bad=skip_bad)
         _tell_cache(splits.train, tell)
         fitting = fit_to_data(chosen, splits.train)
         run = start_run(fitting, splits, path, skip_bad, keep, command, processes=group.size)
@@ -137,7 +124,7 @@ def _go_on(run: Run, tell: Listener, group: Group, track: str | None) -> Run:
             evaluate(run, listen=tell)
         return run
     splits = load_data(run, tell)
-    if not _same_data(splits, run):
+    if not same_data(splits, run):
         raise InputError(
             f"the data at {printable(run.document.data.source)} have changed since the run began: "
             "put them back as they were, or start a new run"
@@ -155,12 +142,12 @@ def _follow(group: Group) -> Run:
     if run.document.status == "complete":
         return run
     splits = load_data(run, ignore, test_files=told["test_files"])
-    if not _same_data(splits, run):
+    if not same_data(splits, run):
         raise InputError(
             f"process {group.rank} found other data at {printable(run.document.data.source)} than "
             "process 0: give every machine the same"
         )
-    training, held_out = _hold_out(splits, recipe_from_json(run.document.recipe))
+    training, held_out = split_for(splits, recipe_from_json(run.document.recipe))
     try:
         with StopRequest() as stop:
             for _ in fit(run, training, held_out, resume=True, stop=stop, group=group):
@@ -173,11 +160,6 @@ def _follow(group: Group) -> Run:
 def _tell_followers(run: Run, group: Group) -> None:
     document = run.document.model_dump(mode="json")
     group.tell({"path": str(run.path), "document": document, "test_files": read_split(run)})
-
-
-def _same_data(splits: Splits, run: Run) -> bool:
-    recorded = run.document.data.provenance.get("sha256")
-    return bool(splits.train.provenance.get("sha256") == recorded)
 
 
 def evaluate(
@@ -243,39 +225,9 @@ def resolve(
     return override(recipe_from_json(chosen.model_dump(mode="json") | changes), settings)
 
 
-def load_data(
-    run: Run, listen: Listener = ignore, *, test_files: Sequence[str] | None = None
-) -> Splits:
-    """The data a run was trained on, split as it was then.
-
-    Args:
-        run: names the data.
-        listen: hears of the progress.
-        test_files: names of the test files, where another process has read them; else those that
-            the run's directory has.
-    """
-    reference, wanted = run.document.data, run.document.preprocessing
-    if reference.source not in CATALOG and not os.path.exists(reference.source):
-        raise InputError(
-            f"the data of the run are no longer at {printable(reference.source)}: put them back, "
-            "or evaluate with --data"
-        )
-    return load(
-        reference.source,
-        size=wanted.size,
-        aspect=wanted.aspect,
-        channels=wanted.channels,
-        cache=reference.cache,
-        seed=reference.seed,
-        test_files=read_split(run) if test_files is None else tuple(test_files),
-        skip_bad=reference.skip_bad,
-        progress=counting(listen, "loading"),
-    )
-
-
 def _train(run: Run, splits: Splits, tell: Listener, group: Group, track: str | None) -> Run:
     _tell_followers(run, group)
-    training, held_out = _hold_out(splits, recipe_from_json(run.document.recipe))
+    training, held_out = split_for(splits, recipe_from_json(run.document.recipe))
     tell(Stage(_summary(run, training, held_out, splits.test, group)))
     run = _choose_compute(run, tell)
     with tracked(run, tell, track) as tell:
@@ -287,16 +239,6 @@ def _train(run: Run, splits: Splits, tell: Listener, group: Group, track: str | 
         run = _finish(run, time.monotonic() - started, last)
         evaluate_run(run, splits.test, write=True, robust=True, listen=tell)
     return run
-
-
-def _hold_out(splits: Splits, recipe: Recipe) -> tuple[Dataset, Dataset | None]:
-    """The images to train with and those to validate with."""
-    training, held_out = splits.train, splits.validation
-    if held_out is None and recipe.validation:
-        kept, taken = stratified(training.labels, recipe.validation, recipe.seed)
-        held_out = training.subset(taken, split="validation")
-        training = training.subset(kept, split="train")
-    return training, held_out
 
 
 def _choose_compute(run: Run, tell: Listener) -> Run:

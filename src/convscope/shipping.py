@@ -13,9 +13,9 @@ from convscope.events import Listener, Stage, Work, ignore
 from convscope.exporting.card import MARK, render_card
 from convscope.exporting.onnx import OnnxExport, export_onnx
 from convscope.files import write_atomically
-from convscope.pipeline import load_data
 from convscope.reporting import bind_classes
 from convscope.run import Run, open_run
+from convscope.run_data import load_data
 from convscope.text import printable
 from convscope.version import __version__
 

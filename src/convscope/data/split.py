@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from convscope.data.dataset import Dataset
 from convscope.errors import InputError
 from convscope.seeds import derive_seed
 from convscope.text import printable
@@ -50,6 +51,16 @@ def stratified(
     taken = np.sort(np.concatenate(held_out))
     kept = np.setdiff1d(np.arange(len(labels)), taken, assume_unique=True)
     return kept, taken
+
+
+def hold_out(train: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+    """The images to train with and those to validate with: a stratified share of `train`.
+
+    Raises:
+        InputError: the classes have too few images for that.
+    """
+    kept, taken = stratified(train.labels, fraction, seed)
+    return train.subset(kept, split="train"), train.subset(taken, split="validation")
 
 
 def split_names(files: Sequence[str], held_out: Collection[str]) -> tuple[Indices, Indices]:

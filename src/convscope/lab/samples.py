@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from convscope import pipeline
+from convscope import run_data
 from convscope.data.catalog import CATALOG, load
 from convscope.data.dataset import Dataset
 from convscope.data.download import cache_directory, is_intact
@@ -58,7 +58,7 @@ def load_images(run: Run, progress: Progress) -> Mapping[str, Dataset]:
         if isinstance(event, Work):
             progress(event.done, event.total)
 
-    splits = pipeline.load_data(run, listen)
+    splits = run_data.load_data(run, listen)
     found = {"test": splits.test, "train": splits.train}
     if splits.validation is not None:
         found["validation"] = splits.validation

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from convscope.data.dataset import Dataset, Splits
-from convscope.data.split import stratified
+from convscope.data.split import hold_out
 from convscope.documents import parse_json, read_regular_file, to_json_bytes
 from convscope.environment import peak_memory_bytes
 from convscope.errors import InputError, TrainingError
@@ -86,9 +86,7 @@ def _measure(job: Mapping[str, Any], place: Path) -> tuple[Measures, list[dict[s
     recipe = fit_to_data(recipe, splits.train)
     train, held_out = splits.train, None
     if recipe.validation:
-        kept, taken = stratified(train.labels, recipe.validation, seed)
-        held_out = train.subset(taken, split="validation")
-        train = train.subset(kept, split="train")
+        train, held_out = hold_out(train, recipe.validation, seed)
     if job["trained"]:
         trained = _train(recipe, train, held_out, splits.test, place)
     else:

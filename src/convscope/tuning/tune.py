@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convscope.data.catalog import load
-from convscope.data.dataset import Dataset, Splits
-from convscope.data.split import stratified
+from convscope.data.dataset import Splits
 from convscope.errors import InputError, Interrupted, TrainingError
-from convscope.events import Listener, Stage, Work, counting, ignore
+from convscope.events import Listener, Stage, Work, ignore
 from convscope.files import write_atomically
 from convscope.pipeline import resolve
 from convscope.run import Run, open_run, read_metrics
-from convscope.run_setup import fit_to_data, input_shape, keep_out_of_the_data, start_run
+from convscope.run_data import load_for, split_for
+from convscope.run_setup import fit_to_data, keep_out_of_the_data, start_run
 from convscope.terminal import clock
 from convscope.text import printable
 from convscope.training.fit import fit
-from convscope.training.inputs import picture_size
 from convscope.training.recipe import Recipe, override, recipe_from_json
 from convscope.training.signals import StopRequest
 from convscope.training.validation import rank
@@ -103,7 +101,7 @@ def tune(
     dimensions = parse_dimensions(list(vary), chosen) or default_dimensions(chosen)
     path = Path(out) if out is not None else _place(chosen)
     keep_out_of_the_data(path, chosen)
-    splits = _load(chosen, tell)
+    splits = load_for(chosen, tell)
     study = Study(path, chosen, dimensions, str(splits.train.provenance.get("sha256", "")))
     study.load()
     if study.trials:
@@ -125,7 +123,7 @@ def _one_trial(
     run = _run_of(study, number, recipe, splits)
     label = f"trial {number + 1}/{trials}"
     started = time.monotonic()
-    training, held_out = _hold_out(splits, recipe)
+    training, held_out = split_for(splits, recipe)
     state, reason = "complete", ""
     rows = read_metrics(run)
     accuracies = [float(row["validation_accuracy"]) for row in rows]
@@ -181,16 +179,6 @@ def _run_of(study: Study, number: int, recipe: Recipe, splits: Splits) -> Run:
     return run
 
 
-def _hold_out(splits: Splits, recipe: Recipe) -> tuple[Dataset, Dataset]:
-    if splits.validation is not None:
-        return splits.train, splits.validation
-    kept, taken = stratified(splits.train.labels, recipe.validation, recipe.seed)
-    return (
-        splits.train.subset(kept, split="train"),
-        splits.train.subset(taken, split="validation"),
-    )
-
-
 def _remove_weights(run: Run) -> None:
     """A hundred trials of AlexNet would fill the disk; what they have found stays."""
     for file in run.path.glob("*.safetensors"):
@@ -236,15 +224,3 @@ def best_command(study: Study, given: Iterable[str]) -> str:
 def _place(recipe: Recipe) -> Path:
     data = "".join(char if char.isalnum() else "-" for char in Path(recipe.data).name)[:40]
     return Path("runs") / f"tune-{recipe.name}-{data or 'data'}-seed{recipe.seed}"
-
-
-def _load(recipe: Recipe, tell: Listener) -> Splits:
-    _, height, width = input_shape(recipe)
-    return load(
-        recipe.data,
-        size=picture_size(recipe.inputs, (height, width)),
-        aspect=recipe.inputs.aspect,
-        keep_size=recipe.inputs.fit == "resize",
-        seed=recipe.seed,
-        progress=counting(tell, "loading"),
-    )
