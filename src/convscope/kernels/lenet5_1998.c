@@ -32,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activations.h"
 #include "lanes.h"
 
 #define UNROLL _Pragma("GCC unroll 32")
@@ -90,28 +91,13 @@ INLINE float total(floats values) {
 #endif
 }
 
-/* 1.7159 tanh(2a/3) = 1.7159 (1 - 2 / (1 + e^(4a/3))); e^z = 2^n e^r with |r| <= ln 2 / 2. */
+/* 1.7159 tanh(2a/3), without the second polynomial that hyperbolic_tangent takes near 0. */
 INLINE floats squash(floats a) {
-    floats z = a * (2 * SLOPE), limit = splat(20);
-    z = choose(z > limit, limit, z);
-    z = choose(z < -limit, -limit, z);
-    const float rounding = 12582912; /* 1.5 x 2^23: what is added to it becomes a whole number */
-    floats shifted = z * 1.44269504f + rounding, n = shifted - rounding;
-    floats r = z - n * 0.693359375f + n * 2.12194440e-4f; /* ln 2 in two parts */
-    floats power = r * (1.0f / 5040) + 1.0f / 720;
-    power = power * r + 1.0f / 120;
-    power = power * r + 1.0f / 24;
-    power = power * r + 1.0f / 6;
-    power = power * r + 0.5f;
-    power = power * r + 1;
-    power = power * r + 1;
-    ints exponent = ((ints)shifted - 0x4B400000) << 23;
-    floats e = (floats)((ints)power + exponent);
-    return AMPLITUDE - 2 * AMPLITUDE / (1 + e);
+    return AMPLITUDE - 2 * AMPLITUDE / (1 + exponential(a * (2 * SLOPE)));
 }
 
 /* The slope of squash where it gave x. */
-INLINE floats slope(floats x) {
+INLINE floats squash_slope(floats x) {
     return (AMPLITUDE - x) * (AMPLITUDE + x) * (SLOPE / AMPLITUDE);
 }
 
@@ -261,7 +247,7 @@ INLINE void backward_full(float *w, const float *rate, float *bias, const float 
 /* From derivatives by states to those by weighted sums. */
 INLINE void through_squash(const float *by_state, const float *state, float *delta, int n) {
     for (int u = 0; u < n; u += LANES)
-        store(delta + u, load(by_state + u) * slope(load(state + u)));
+        store(delta + u, load(by_state + u) * squash_slope(load(state + u)));
 }
 
 /* S4's update, and C3's deltas. */
@@ -271,13 +257,13 @@ static void backward_s4(Weights *w, const Weights *rate, const State *s, Deltas 
         for (int y = 0; y < S4_SIDE; y++)
             for (int x = 0; x < S4_SIDE; x++) {
                 int at = y * S4_SIDE + x;
-                floats delta = load(&d->s4_state[at][m]) * slope(load(&s->s4[at][m]));
+                floats delta = load(&d->s4_state[at][m]) * squash_slope(load(&s->s4[at][m]));
                 coefficient += delta * load(&s->s4_sum[at][m]);
                 bias += delta;
                 floats back = delta * load(w->s4 + m);
                 for (int k = 0; k < 4; k++) {
                     int place = corner(y, x) + k / 2 * C3_SIDE + k % 2;
-                    store(&d->c3[place][m], back * slope(load(&s->c3[place][m])));
+                    store(&d->c3[place][m], back * squash_slope(load(&s->c3[place][m])));
                 }
             }
         move(w->s4 + m, rate->s4 + m, coefficient, lr);
@@ -356,7 +342,7 @@ static void backward_s2(Weights *w, const Weights *rate, const State *s, Deltas 
         for (int y = 0; y < S2_SIDE; y++) {
             float back[16], twice[32];
             for (int x = 0; x < 16; x += LANES) {
-                floats delta = load(&d->s2_state[m][y][x]) * slope(load(&s->s2[m][y][x]));
+                floats delta = load(&d->s2_state[m][y][x]) * squash_slope(load(&s->s2[m][y][x]));
                 coefficient += delta * load(&s->s2_sum[m][y][x]);
                 bias += delta;
                 store(back + x, delta * w->s2[m]);

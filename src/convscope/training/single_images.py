@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convscope.kernels.library import load
+from convscope.kernels import library
 from convscope.layers.rbf import RBF
 from convscope.training.compute import Compute
 from convscope.training.optimizers import SDLM
@@ -100,7 +100,7 @@ def single_images(
         or compute.fourier
     ):
         return None
-    kernels = load()
+    kernels = library.load()
     if kernels is None:
         return None
     kernel = kernels.function("lenet5_1998_steps", _ARGUMENTS, _WHOLE)
