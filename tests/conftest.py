@@ -1,6 +1,8 @@
-"""What several tests share: real digits, and a run on a few of them."""
+"""What several tests share: real digits, a run on a few of them, the command line."""
 
 import hashlib
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from convscope.cli import main
 from convscope.data.catalog import load
 from convscope.data.dataset import Dataset, Splits
 from convscope.data.split import stratified
@@ -91,3 +94,23 @@ def fingerprint(path: Path) -> dict[str, str]:
         for name in names
         if (path / name).exists()
     }
+
+
+Inside = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def inside(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Inside:
+    """Run the command line in this process: exit code, standard output, standard error."""
+
+    def run(*words: str | Path) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["convscope", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run

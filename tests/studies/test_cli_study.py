@@ -1,34 +1,20 @@
 """`convscope study` as a user has it."""
 
 import json
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from small_study import SMALL
 
-from convscope.cli import main
+from conftest import Inside
 from convscope.studies.questions import STUDIES
-
-Inside = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def inside(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Inside:
-    """Run the command line in this process: exit code, standard output, standard error."""
-
-    def run(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["convscope", "study", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
+def inside(inside: Inside) -> Inside:
+    """Run `convscope study` in this process."""
+    return partial(inside, "study")
 
 
 def test_without_a_name_the_questions_are_listed(inside: Inside) -> None:
