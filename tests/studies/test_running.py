@@ -16,7 +16,8 @@ from small_study import SMALL, small_study
 import convscope
 from convscope.errors import ConvscopeError, InputError
 from convscope.events import Event, Work
-from convscope.studies.jobs import job_key, read_row
+from convscope.recipes import recipe as recipe_by_name
+from convscope.studies.jobs import job_key, read_row, settled
 from convscope.studies.page import study_html
 from convscope.studies.results import read_results, rows_csv, write_results
 from convscope.studies.running import Plan, choose_sources, run_study
@@ -72,6 +73,14 @@ def test_same_seeds_same_bytes(done: tuple[Path, dict[str, Any]], tmp_path: Path
     again = run_study(small_study(**TUNED), Plan(store=tmp_path, workers=1))
     assert table(again) == table(document)
     assert rows_csv(again).encode() == rows_csv(document).encode()
+
+
+def test_nothing_is_left_to_a_measurement() -> None:
+    """The way of computing decides the last bits; what is asked for stays as it is."""
+    auto = dict.fromkeys(("precision", "memory_format", "fourier", "kernels"), "auto")
+    recipe = settled(recipe_by_name("lenet5").model_copy(update=auto))
+    assert "auto" not in [getattr(recipe, name) for name in auto]
+    assert settled(recipe.model_copy(update={"kernels": "off"})).kernels == "off"
 
 
 @pytest.mark.slow
