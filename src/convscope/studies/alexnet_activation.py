@@ -38,13 +38,10 @@ STUDY = Study(
                 )
                 for other in ("tanh", "sigmoid")
             ],
-            published="six times faster than tanh to 25 % training error on CIFAR-10 "
-            "(Krizhevsky et "
-            "al. 2012, Fig. "
-            "1)",
+            published="six times faster than tanh to 25 % training error on CIFAR-10 (Krizhevsky "
+            "et al. 2012, Fig. 1)",
             comment="epochs until the training error is 65 %, which a net this small reaches "
-            "within "
-            "the budget; where it is never reached, one more than all epochs is counted",
+            "within the budget; where it is never reached, one more than all epochs is counted",
         ),
         claim(
             "relu-better-alexnet",

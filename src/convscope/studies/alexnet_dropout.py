@@ -46,11 +46,9 @@ STUDY = Study(
                 )
             ],
             published="dropout roughly doubles the iterations to converge (Krizhevsky et al. "
-            "2012, "
-            "§4.2)",
-            comment="epochs until the training loss is 1.5; where it is never reached, one "
-            "more than "
-            "all epochs is counted",
+            "2012, §4.2)",
+            comment="epochs until the training loss is 1.5; where it is never reached, one more "
+            "than all epochs is counted",
         ),
     ),
     held_equal=HELD,

@@ -36,9 +36,8 @@ STUDY = Study(
                 accuracy("LRN", "none", "the paper's constants"),
                 accuracy("strong LRN", "none", "k 1, α 0.1"),
             ],
-            published="−1.4 / −1.2 points of error (paper, one seed); CaffeNet-128 47.0 "
-            "with, 47.1 % "
-            "without",
+            published="−1.4 / −1.2 points of error (paper, one seed); CaffeNet-128 47.0 with, "
+            "47.1 % without",
         ),
         claim(
             "lrn-gap",

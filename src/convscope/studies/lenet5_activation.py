@@ -116,11 +116,8 @@ STUDY = Study(
             published="CaffeNet-128, ImageNet top-1: ReLU 47.1, tanh 40.1, 1.73·tanh(2x/3) 42.3 %",
         ),
     ),
-    held_equal="parameters (61,706), initial weights (Glorot), images, epochs, schedule, "
-    "seeds; the "
-    "learning rate is chosen for each "
-    ""
-    "arm",
+    held_equal="parameters (61,706), initial weights (Glorot), images, epochs, schedule, seeds; "
+    "the learning rate is chosen for each arm",
     method="gradients of the loss over 500 training images, root mean square over a layer's "
     "weights",
 )

@@ -64,9 +64,8 @@ STUDY = Study(
             "followed by max-pooling layers",
             "1.3",
             _equals("pool_parameters", 0),
-            published="12 + 32 parameters: the sum of four inputs, times a coefficient, plus "
-            "a bias "
-            "(LeCun et al. 1998)",
+            published="12 + 32 parameters: the sum of four inputs, times a coefficient, plus a "
+            "bias (LeCun et al. 1998)",
             comment="max pooling has no parameters; LeNet-5's subsampling has 44",
         ),
         _is(

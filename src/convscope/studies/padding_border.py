@@ -93,9 +93,8 @@ STUDY = Study(
                 )
                 for mode in _MODES
             ),
-            comment="zeros are values, too: the network's input is normalised, so that 0 is "
-            "the mean "
-            "grey, not the background",
+            comment="zeros are values, too: the network's input is normalised, so that 0 is the "
+            "mean grey, not the background",
         ),
         Claim(
             id="circular-border",

@@ -57,13 +57,10 @@ STUDY = Study(
                     condition="than no padding",
                 ),
             ),
-            published="accuracy where trained / with places swapped: valid 100.0 / 0.2, same "
-            "99.8 / "
-            "8.4, circular 73.7 / 73.7, full 89.7 / 89.7 % (Kayhan & van Gemert "
-            "2020)",
-            comment="how far the accuracy falls when the places of the two classes are "
-            "swapped: how "
-            "much the network goes by the place",
+            published="accuracy where trained / with places swapped: valid 100.0 / 0.2, same 99.8 "
+            "/ 8.4, circular 73.7 / 73.7, full 89.7 / 89.7 % (Kayhan & van Gemert 2020)",
+            comment="how far the accuracy falls when the places of the two classes are swapped: "
+            "how much the network goes by the place",
         ),
         Claim(
             id="zeros-know-place",

@@ -90,9 +90,8 @@ STUDY = Study(
                     condition="in the convolution that follows",
                 ),
             ),
-            comment="the saving is all in the first fully connected layer; a convolution has "
-            "as many "
-            "parameters, whatever the size of its maps",
+            comment="the saving is all in the first fully connected layer; a convolution has as "
+            "many parameters, whatever the size of its maps",
         ),
         Claim(
             id="pooling-no-parameters",
