@@ -37,7 +37,12 @@ from convscope.kernels.step import record
 from convscope.layers.fusing import kernels_in_use
 from convscope.recipes import recipe
 from convscope.training.chain import Gradients
-from convscope.training.compute import Compute, keep_freed_memory, use_threads
+from convscope.training.compute import (
+    Compute,
+    give_threads_to_kernels,
+    keep_freed_memory,
+    use_threads,
+)
 from convscope.training.optimizers import build_optimizer
 
 BATCH, STEPS, IMAGES = 128, 30, 60_000
@@ -80,16 +85,21 @@ def main() -> None:
     print(f"{processor_name()}, {threads} threads, torch {torch.__version__}, batch {BATCH}")
     for target in options.targets.split(","):
         os.environ[library.VARIABLE] = target
-        compare(target, images, labels, options.rounds)
+        compare(target, images, labels, options.rounds, threads)
         report_kernels(target, threads)
 
 
-def compare(target: str, images: torch.Tensor, labels: torch.Tensor, rounds: int) -> None:
+def compare(
+    target: str, images: torch.Tensor, labels: torch.Tensor, rounds: int, threads: int
+) -> None:
     """The pairs, in turns."""
     bare, ours = bare_step(images, labels), kernels_step(target, images, labels)
     seconds: dict[str, list[float]] = {"bare": [], "ours": []}
     for _ in range(rounds + 1):
         for name, step in (("bare", bare), ("ours", ours)):
+            use_threads(threads)
+            if name == "ours":
+                give_threads_to_kernels()
             started = time.perf_counter()
             for _ in range(STEPS):
                 step()
@@ -136,14 +146,14 @@ def kernels_step(target: str, images: torch.Tensor, labels: torch.Tensor) -> Cal
     model, order = models.build("lenet5").train(), epoch_order(len(images), 0, 0)
     compute = Compute.model_validate({"kernels": target, "memory_format": "contiguous"})
     gradients = Gradients(model, plan, compute)
-    optimizer = build_optimizer(plan.optimizer, model.parameters())
+    optimizer = build_optimizer(plan.optimizer, model.parameters(), kernels=True)
     place = 0
 
     def step() -> float:
         nonlocal place
         chosen = order[place : place + BATCH]
         place = (place + BATCH) % (len(order) - BATCH)
-        inputs = to_input(images.index_select(0, chosen), PREPROCESSING, batch_last=True)
+        inputs = to_input(images, PREPROCESSING, batch_last=True, rows=chosen)
         value, _ = gradients(inputs, labels[chosen], len(inputs))
         optimizer.step()
         return value

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convscope.data.batches import batches, epoch_order, to_input
+from convscope.data.batches import batches, epoch_order, take, to_input
 from convscope.data.preprocess import Preprocessing, normalise
 from convscope.errors import InputError
 
@@ -35,12 +35,12 @@ def test_batches() -> None:
     images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
     labels = torch.arange(10) * 10
     order = torch.tensor([3, 1, 4, 0, 5, 9, 2, 6, 8, 7])
-    found = list(batches(images, labels, order, 4))
-    assert [indices.tolist() for indices, _, _ in found] == [[3, 1, 4, 0], [5, 9, 2, 6], [8, 7]]
-    for indices, pictures, classes in found:
-        assert pictures.flatten().tolist() == indices.tolist()
+    found = list(batches(labels, order, 4))
+    assert [indices.tolist() for indices, _ in found] == [[3, 1, 4, 0], [5, 9, 2, 6], [8, 7]]
+    for indices, classes in found:
+        assert take(images, indices).flatten().tolist() == indices.tolist()
         assert classes.tolist() == [10 * index for index in indices.tolist()]
-    assert list(batches(images, labels, order[:0], 4)) == []
+    assert list(batches(labels, order[:0], 4)) == []
 
 
 @given(

@@ -31,8 +31,8 @@ def test_values_and_gradients_are_those_of_float64(
 ) -> None:
     del target
     generator = torch.Generator().manual_seed(seed)
-    x, weight = torch.randn(images, inputs, generator=generator), torch.randn(outputs, inputs)
-    bias, upstream = torch.randn(outputs), torch.randn(images, outputs)
+    shapes = (images, inputs), (outputs, inputs), (outputs,), (images, outputs)
+    x, weight, bias, upstream = (torch.randn(shape, generator=generator) for shape in shapes)
     weight /= math.sqrt(inputs)
     if float(F.linear(x.double(), weight.double(), bias.double()).abs().min()) < 5e-6:
         return  # at relu's corner rounding decides
@@ -43,9 +43,12 @@ def test_values_and_gradients_are_those_of_float64(
     assert is_batch_last(y)
     assert relative(y.detach(), wanted.detach()) < 1e-5
     mine = torch.autograd.grad(y, ours, upstream)
-    right = torch.autograd.grad(wanted, exact, upstream.double())
-    for one, other in zip(mine, right, strict=True):
+    right = torch.autograd.grad(wanted, exact, upstream.double(), retain_graph=True)
+    for one, other in zip(mine[:2], right, strict=False):
         assert relative(one, other) < 1e-5
+    # A bias gradient adds up all images, of either sign: measured by the sum of their sizes.
+    (sizes,) = torch.autograd.grad(wanted, exact[2], upstream.double().abs())
+    assert float((mine[2] - right[2]).abs().max()) < 1e-5 * max(float(sizes.max()), 0.1)
 
 
 def test_the_same_bytes_whatever_the_number_of_threads(target: str) -> None:
@@ -82,6 +85,29 @@ def test_inputs_are_the_same_bits_in_another_order(target: str, images: int, cha
     found = to_input(pixels, preprocessing, batch_last=True)
     assert is_batch_last(found)
     assert torch.equal(found, to_input(pixels, preprocessing))
+
+
+@pytest.mark.parametrize("crop", [None, (11, 8)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_inputs_of_chosen_images(target: str, channels: int, crop: tuple[int, int] | None) -> None:
+    del target
+    shape = (50, channels, 13, 9)
+    pixels = torch.from_numpy(np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8))
+    kind = {"channels": channels, "size": (13, 9), "crop": crop, "padding": (1, 0, 2, 3), "fill": 9}
+    how = Preprocessing(**kind, mean=(0.4,) * channels, std=(0.3,) * channels)
+    for rows in ([49], [3, 3, 0], list(range(40, 7, -1))):
+        chosen = torch.tensor(rows)
+        found = to_input(pixels, how, batch_last=True, rows=chosen)
+        assert is_batch_last(found)
+        behind = found.as_strided(
+            (found[0].numel(), pitch(len(rows)) - len(rows)), (pitch(len(rows)), 1), len(rows)
+        )
+        assert not behind.any()
+        assert torch.equal(found, to_input(pixels[chosen], how))
+        assert torch.equal(found, to_input(pixels, how, rows=chosen))
+    for wrong in ([50], [0, -1]):
+        with pytest.raises(ValueError if crop is None else IndexError):
+            to_input(pixels, how, batch_last=True, rows=torch.tensor(wrong))
 
 
 def test_a_batch_is_put_in_order_once() -> None:

@@ -40,34 +40,38 @@ def epoch_order(n: int, seed: int, epoch: int) -> torch.Tensor:
 
 
 def batches(
-    images: Images,
     labels: torch.Tensor,
     order: torch.Tensor,
     batch_size: int,
     share: Callable[[int], slice] = slice,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """The batches of an epoch: (indices, images, labels), the last one smaller if need be.
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The batches of an epoch: (indices, labels), the last one smaller if need be.
 
     Args:
-        images: uint8, N × C × H × W, in memory or on disk.
         labels: int64, N.
         order: which images, in which order.
         batch_size: 1 or more.
         share: from the number of images in a batch to those that are wanted of it.
     """
-    in_memory = as_tensor(images) if isinstance(images, np.ndarray) else None
     for first in range(0, len(order), batch_size):
         indices = order[first : first + batch_size]
         indices = indices[share(len(indices))]
-        if in_memory is not None:
-            chosen = in_memory.index_select(0, indices)  # an image at a time, not a pixel
-        else:
-            chosen = torch.from_numpy(images[indices.numpy()])
-        yield indices, chosen, labels[indices]
+        yield indices, labels[indices]
+
+
+def take(images: Images, indices: torch.Tensor) -> torch.Tensor:
+    """The images at `indices`, uint8, n × C × H × W, from memory or from disk."""
+    if isinstance(images, np.ndarray):
+        return as_tensor(images).index_select(0, indices)  # an image at a time, not a pixel
+    return torch.from_numpy(images[indices.numpy()])
 
 
 def to_input(
-    images: torch.Tensor, preprocessing: Preprocessing, *, batch_last: bool = False
+    images: torch.Tensor,
+    preprocessing: Preprocessing,
+    *,
+    batch_last: bool = False,
+    rows: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The model's input for a batch of uint8 images: what `preprocess.normalise` gives.
 
@@ -78,15 +82,20 @@ def to_input(
             central crop is taken) or already of its crop's.
         batch_last: whether the result lies in the order that the kernels read, where it is made
             in one pass: the same values.
+        rows: int64, n: which images, in which order; all by default.
 
     Returns:
-        float32, N × C × H' × W', of the preprocessing's `input_shape`.
+        float32, n × C × H' × W', of the preprocessing's `input_shape`.
     """
-    rows, columns = window(tuple(images.shape), images.dtype, preprocessing)
-    images = images[:, :, rows, columns]
+    seen = (slice(None), slice(None), *window(tuple(images.shape), images.dtype, preprocessing))
+    if rows is not None and (preprocessing.crop or not batch_last):
+        images, rows = images.index_select(0, rows), None
+    images = images[seen]
     if batch_last and len(images) and not preprocessing.resize:
         border, fill = preprocessing.padding, preprocessing.fill
-        return normalise(images, *constants(preprocessing), border, fill)
+        return normalise(images, *constants(preprocessing), border, fill, rows)
+    if rows is not None:
+        images = images.index_select(0, rows)
     if preprocessing.resize:
         images = resample(images.float(), preprocessing.resize)
     if any(preprocessing.padding):

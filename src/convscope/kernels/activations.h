@@ -12,11 +12,14 @@
 
 enum activation { IDENTITY, TANH, SCALED_TANH, SIGMOID, RELU, LEAKY_RELU };
 
-INLINE floats exponential(floats x) {
-    x = choose(x > 88, splat(88), x);
-    x = choose(x < -87, splat(-87), x);
+/* Halves of a number's exponential: e^x = power × (1 + rest), power a whole power of two. */
+struct halves {
+    floats power, rest;
+};
+
+INLINE struct halves powers(floats x) {
     floats n = x * 1.44269504f + 12582912.0f; /* 1.5 × 2^23: the sum has no digits below 1 */
-    ints power = (ints)n << 23;
+    ints power = ((ints)n << 23) + (ints)splat(1);
     n -= 12582912.0f;
     floats r = x - n * 0.693359375f + n * 2.12194440e-4f; /* ln 2 in two parts */
     floats sum = r * (1 / 5040.0f) + 1 / 720.0f;
@@ -24,23 +27,25 @@ INLINE floats exponential(floats x) {
     sum = sum * r + 1 / 24.0f;
     sum = sum * r + 1 / 6.0f;
     sum = sum * r + 0.5f;
-    sum = sum * r + 1;
-    sum = sum * r + 1;
-    return (floats)((ints)sum + power);
+    return (struct halves){(floats)power, sum * r * r + r};
 }
 
+INLINE floats within(floats x, float least, float most) {
+    x = choose(x > most, splat(most), x);
+    return choose(x < least, splat(least), x);
+}
+
+INLINE floats exponential(floats x) {
+    struct halves of = powers(within(x, -87, 88));
+    return of.power * of.rest + of.power;
+}
+
+/* (e^2x - 1) / (e^2x + 1); where power is 1 its difference to 1 takes no digit from the rest. */
 INLINE floats hyperbolic_tangent(floats x) {
-    ints negative = (ints)x & (ints)splat(-0.0f);
-    floats size = (floats)((ints)x ^ negative), square = x * x;
-    floats far = 1 - 2 / (exponential(2 * size) + 1);
-    floats near = square * (-1382 / 155925.0f) + 62 / 2835.0f;
-    near = near * square - 17 / 315.0f;
-    near = near * square + 2 / 15.0f;
-    near = near * square - 1 / 3.0f;
-    near = size + size * square * near;
-    floats result = choose(size < 0.25f, near, far);
-    result = choose(x == x, result, size); /* NaN stays NaN */
-    return (floats)((ints)result | negative);
+    struct halves of = powers(within(x + x, -20, 20));
+    floats more = of.power * of.rest;
+    floats result = (of.power - 1 + more) / (of.power + 1 + more);
+    return choose(x == x, result, x); /* NaN stays NaN */
 }
 
 INLINE floats activate(const enum activation kind, floats x) {

@@ -14,7 +14,8 @@ struct block {
     const float *weight;  /* out_maps × in_maps × kernel_rows × kernel_columns */
     const float *bias;    /* out_maps, or NULL */
     float *y;             /* out_maps × pooled_rows × pooled_columns */
-    uint8_t *winner;      /* for each y, which element of its window it was; maximum and minimum */
+    uint8_t *winner;      /* for each y, which element of its window it was; maximum and minimum;
+                             for each LANES images: out_maps × pooled_rows × pooled_columns × LANES */
     float *activated;     /* out_maps × rows × columns, before average pooling */
     const float *y_gradient;
     float *x_gradient;    /* or NULL: not wanted */
@@ -24,6 +25,13 @@ struct block {
     int64_t pooling, window_rows, window_columns, step_rows, step_columns;
     int64_t pooled_rows, pooled_columns, activation;
 };
+
+/* The winners of pixel `pixel` of y, counted over all maps, for the LANES images from `first`: one task's lie together,
+ * or else two cores would write to the same line of the cache all the time. */
+INLINE bytes *winners(const struct block *b, long pixel, long first) {
+    long pixels = b->out_maps * b->pooled_rows * b->pooled_columns;
+    return (bytes *)(b->winner + first * pixels + pixel * LANES);
+}
 
 int KERNEL(block_forward)(const struct block *b, long threads);
 int KERNEL(block_backward)(const struct block *b, long threads);

@@ -50,7 +50,8 @@ INLINE floats in_batch(const struct block *b, long first, floats values) {
 }
 
 /* Gradient of one y into its window of g. Returns what it adds to the bias gradient. */
-INLINE floats unpool(const struct block *b, long at, long first, float *window, long g_row) {
+INLINE floats unpool(const struct block *b, long pixel, long first, float *window, long g_row) {
+    long at = pixel * b->pitch + first;
     floats gradient = in_batch(b, first, load(b->y_gradient + at));
     int element = 0;
     if (b->pooling == AVERAGE) gradient /= (float)(b->window_rows * b->window_columns);
@@ -60,7 +61,7 @@ INLINE floats unpool(const struct block *b, long at, long first, float *window, 
         return gradient;
     }
     ints winner = {0};
-    if (b->pooling != AVERAGE) winner = __builtin_convertvector(*(bytes *)(b->winner + at), ints);
+    if (b->pooling != AVERAGE) winner = __builtin_convertvector(*winners(b, pixel, first), ints);
     for (long row = 0; row < b->window_rows; row++)
         for (long column = 0; column < b->window_columns; column++, element++) {
             float *to = window + row * g_row + column * LANES;
@@ -92,12 +93,12 @@ static void fill_g(const struct backward *job, float *g, float *bias_sums, long 
     memset(g, 0, sizeof(float) * (size_t)(b->out_maps * job->g_map));
     for (long map = 0; map < b->out_maps; map++) {
         float *inside = g + map * job->g_map + job->border * LANES;
-        long at = map * b->pooled_rows * b->pooled_columns * b->pitch + first;
+        long pixel = map * b->pooled_rows * b->pooled_columns;
         floats sum = {0};
         for (long row = 0; row < b->pooled_rows; row++)
-            for (long column = 0; column < b->pooled_columns; column++, at += b->pitch) {
+            for (long column = 0; column < b->pooled_columns; column++, pixel++) {
                 float *window = inside + row * b->step_rows * job->g_row;
-                sum += unpool(b, at, first, window + column * b->step_columns * LANES, job->g_row);
+                sum += unpool(b, pixel, first, window + column * b->step_columns * LANES, job->g_row);
             }
         if (b->pooling == AVERAGE) sum = times_slope(b, inside, map, first, job->g_row);
         bias_sums[map] = sum_of_lanes(sum);
@@ -121,11 +122,9 @@ static void x_gradient_row(const struct backward *job, const float *g, const flo
         long first = at_least(C - end, 0), columns = at_most(C, b->columns + C - 1 - begin) - first;
         struct taps taps = {b->out_maps, rows, columns, job->g_map, job->g_row, LANES,
                             R * C * O, C * O, O};
-        for (long o = 0; o < O; o++)
-            for (long p = begin; p < end; p++) store(to + o * plane + p * b->pitch, splat(0));
         any_tile(O, end - begin, &taps,
                  g + (row - R + 1 + first_row) * job->g_row + (begin + first) * LANES, LANES,
-                 w + (first_row * C + first) * O, to + begin * b->pitch, plane, b->pitch);
+                 w + (first_row * C + first) * O, NULL, to + begin * b->pitch, plane, b->pitch);
     }
 }
 

@@ -37,11 +37,8 @@ static void convolve_row(const struct block *b, const float *x, const float *w, 
     for (long number = 0; number < tiles; number++) {
         long begin = begin_of(b->columns, tiles, number);
         long P = begin_of(b->columns, tiles, number + 1) - begin;
-        for (long o = 0; o < O; o++)
-            for (long p = begin; p < begin + P; p++)
-                store(to + o * to_map + p * LANES, splat(b->bias ? b->bias[first + o] : 0));
         any_tile(O, P, &taps, x + (row * b->width + begin) * b->pitch, b->pitch, w,
-                 to + begin * LANES, to_map, LANES);
+                 b->bias ? b->bias + first : NULL, to + begin * LANES, to_map, LANES);
     }
 }
 
@@ -64,9 +61,10 @@ INLINE void best_of_window(const struct block *b, const int smallest, const floa
 }
 
 static void pool_row(const struct block *b, const float *strip, long map, long row, long first) {
-    long at = ((map * b->pooled_rows + row) * b->pooled_columns) * b->pitch + first;
+    long pixel = (map * b->pooled_rows + row) * b->pooled_columns;
     float area = (float)(b->window_rows * b->window_columns);
-    for (long column = 0; column < b->pooled_columns; column++, at += b->pitch) {
+    for (long column = 0; column < b->pooled_columns; column++, pixel++) {
+        float *to = b->y + pixel * b->pitch + first;
         const float *window = strip + column * b->step_columns * LANES;
         floats value = load(window);
         ints winner;
@@ -75,15 +73,15 @@ static void pool_row(const struct block *b, const float *strip, long map, long r
             for (long i = 0; i < b->window_rows; i++)
                 for (long j = 0; j < b->window_columns; j++)
                     value += load(window + (i * b->columns + j) * LANES);
-            store(b->y + at, value / area);
+            store(to, value / area);
             continue;
         }
         if (b->pooling != NO_POOLING) {
             if (b->pooling == MAXIMUM) best_of_window(b, 0, window, b->columns, &value, &winner);
             else best_of_window(b, 1, window, b->columns, &value, &winner);
-            *(bytes *)(b->winner + at) = __builtin_convertvector(winner, bytes);
+            *winners(b, pixel, first) = __builtin_convertvector(winner, bytes);
         }
-        store(b->y + at, activate(b->activation, value));
+        store(to, activate(b->activation, value));
     }
 }
 

@@ -23,7 +23,19 @@ class Call:
     tensors: tuple[Tensor | None, ...]
 
 
+_WRONG = {2: "a label is no class", 3: "a row is no image"}
+_own_threads: int | None = None
 _recorded: ContextVar[list[Call] | None] = ContextVar("recorded", default=None)
+
+
+def use_threads(number: int | None) -> None:
+    """Compute with `number` threads from now on; None: with as many as torch has at each call.
+
+    After each operation torch's threads wait for the next one at work, on the cores that the
+    kernels' threads want. Where kernels do nearly everything, they get the threads and torch one.
+    """
+    global _own_threads
+    _own_threads = number
 
 
 def address(tensor: Tensor | None) -> int | None:
@@ -39,9 +51,10 @@ def call(name: str, job: ctypes.Structure, *tensors: Tensor | None) -> None:
     calls = _recorded.get()
     if calls is not None:
         calls.append(Call(name, job, tensors))
-    answer = _function(library.load(), name, type(job))(ctypes.byref(job), torch.get_num_threads())
-    if answer == 2:
-        raise ValueError(f"{name}: a label is no class")
+    threads = _own_threads or torch.get_num_threads()
+    answer = _function(library.load(), name, type(job))(ctypes.byref(job), threads)
+    if answer in _WRONG:
+        raise ValueError(f"{name}: {_WRONG[answer]}")
     if answer:
         raise MemoryError(f"{name}: there is not enough memory")
 

@@ -35,14 +35,18 @@ struct taps { /* distances are in floats */
     long w_map, w_row, w_column;
 };
 
-/* O and P are constants where this is inlined. `sums` is O × P, `sum_o` floats from o to o. */
+/* O and P are constants where this is inlined. Each sum begins with its o's number of `start`, or
+ * 0 where that is NULL; they go to `to`, `to_o` floats from o to o, `to_pixel` from p to p. */
 INLINE void tile(const int O, const int P, const struct taps *t, const float *x, const long pixel,
-                 const float *w, float *to, const long to_o, const long to_pixel) {
+                 const float *w, const float *start, float *to, const long to_o,
+                 const long to_pixel) {
     floats sums[MOST_O][MOST_P];
 #pragma GCC unroll 8
-    for (int o = 0; o < O; o++)
+    for (int o = 0; o < O; o++) {
+        floats first = splat(start ? start[o] : 0);
 #pragma GCC unroll 8
-        for (int p = 0; p < P; p++) sums[o][p] = load(to + o * to_o + p * to_pixel);
+        for (int p = 0; p < P; p++) sums[o][p] = first;
+    }
     for (long map = 0; map < t->maps; map++)
         for (long row = 0; row < t->rows; row++) {
             const float *x_at = x + map * t->x_map + row * t->x_row;
@@ -69,10 +73,10 @@ INLINE void tile(const int O, const int P, const struct taps *t, const float *x,
 
 /* `tile` for O and P that are known only now. */
 static void any_tile(long O, long P, const struct taps *t, const float *x, long pixel,
-                     const float *w, float *to, long to_o, long to_pixel) {
+                     const float *w, const float *start, float *to, long to_o, long to_pixel) {
 #define CASE(o, p)                                                                                \
     case 8 * o + p:                                                                               \
-        tile(o, p, t, x, pixel, w, to, to_o, to_pixel);                                           \
+        tile(o, p, t, x, pixel, w, start, to, to_o, to_pixel);                                           \
         return;
 #define CASES(p) CASE(1, p) CASE(2, p) CASE(3, p) CASE(4, p)
     switch (8 * O + P) {

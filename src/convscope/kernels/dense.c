@@ -46,10 +46,8 @@ static void some_results(const struct product *p, long task, long worker) {
         long vector = begin_of(p->vectors, pieces, piece);
         long P = begin_of(p->vectors, pieces, piece + 1) - vector;
         float *to = p->to + o * p->to_step + vector * LANES;
-        for (long i = 0; i < O; i++)
-            for (long j = 0; j < P; j++)
-                store(to + i * p->to_step + j * LANES, splat(p->start ? p->start[o + i] : 0));
-        any_tile(O, P, &taps, p->x + vector * LANES, LANES, weights, to, p->to_step, LANES);
+        any_tile(O, P, &taps, p->x + vector * LANES, LANES, weights,
+                 p->start ? p->start + o : NULL, to, p->to_step, LANES);
         if (p->activation == IDENTITY) continue;
         for (long i = 0; i < O; i++)
             for (long j = 0; j < P; j++) {

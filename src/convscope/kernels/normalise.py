@@ -15,14 +15,19 @@ class _Normalise(ctypes.Structure):
     """`struct normalise` of normalise.c."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("images", "to", "table")),
-        *((name, ctypes.c_int64) for name in ("n", "channels", "height", "width")),
+        *((name, ctypes.c_void_p) for name in ("images", "rows", "to", "table")),
+        *((name, ctypes.c_int64) for name in ("all", "n", "channels", "height", "width")),
         *((name, ctypes.c_int64) for name in ("left", "right", "top", "bottom", "pitch", "fill")),
     ]
 
 
 def normalise(
-    images: Tensor, scale: Any, shift: Any, padding: tuple[int, int, int, int], fill: int
+    images: Tensor,
+    scale: Any,
+    shift: Any,
+    padding: tuple[int, int, int, int],
+    fill: int,
+    rows: Tensor | None = None,
 ) -> Tensor:
     """Each pixel × scale + shift of its channel, with a border, bit for bit as in two operations.
 
@@ -30,19 +35,23 @@ def normalise(
         images: uint8, N × C × H × W.
         scale, shift: float32 arrays, C.
         padding: pixels of border: left, right, top, bottom. fill: their grey level.
+        rows: int64: which images, in which order; all by default.
 
     Returns:
-        float32, N × C × (top + H + bottom) × (left + W + right), batch-last.
+        float32, rows × C × (top + H + bottom) × (left + W + right), batch-last.
     """
-    n, channels, height, width = images.shape
+    every, channels, height, width = images.shape
+    n = every if rows is None else len(rows)
     left, right, top, bottom = padding
-    images = images.contiguous()
+    images, rows = images.contiguous(), None if rows is None else rows.contiguous()
     table = _table(tuple(scale.tolist()), tuple(shift.tolist()))
     result = empty((n, channels, top + height + bottom, left + width + right))
     job = _Normalise(
         images=address(images),
+        rows=address(rows),
         to=address(result),
         table=address(table),
+        all=every,
         n=n,
         channels=channels,
         height=height,

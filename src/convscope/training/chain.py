@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from convscope.kernels.step import Step, record
-from convscope.training.compute import Compute
+from convscope.training.compute import Compute, give_threads_to_kernels
 from convscope.training.distributed import ALONE, Group
 from convscope.training.gradients import GradientSums
 from convscope.training.losses import build_loss
@@ -51,6 +51,8 @@ class Gradients:
             with torch.random.fork_rng(devices=[]):  # trials take no random numbers of the training
                 self._chain = self._recorded(inputs, labels)
             self._may_chain = self._chain is not None
+            if self._chain is not None:
+                give_threads_to_kernels()
         if whole and self._chain is not None and inputs.shape == self._chain[0].shape:
             step, gradients = self._chain
             for parameter, gradient in zip(self._parameters, gradients, strict=True):

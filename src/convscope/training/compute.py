@@ -18,7 +18,7 @@ from torch import nn
 
 from convscope.environment import available_cores, cpu_features, physical_cores
 from convscope.errors import InputError
-from convscope.kernels import library
+from convscope.kernels import calls, library
 from convscope.kernels.batch_last import batch_last
 from convscope.layers.fusing import kernels_in_use
 from convscope.layers.modes import evaluation_mode
@@ -199,9 +199,16 @@ def use_threads(wanted: int) -> int:
     """
     cores = physical_cores()
     threads = min(wanted, 4 * available_cores()) or cores  # a larger machine's run works here too
+    calls.use_threads(None)
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     return threads
+
+
+def give_threads_to_kernels() -> None:
+    """Leave torch one thread and the kernels all that it had, until the next `use_threads`."""
+    calls.use_threads(torch.get_num_threads())
+    torch.set_num_threads(1)
 
 
 def keep_freed_memory() -> None:

@@ -86,6 +86,7 @@ def fit(
             if row.finished or loop.due():
                 yield row
     finally:
+        use_threads(group.threads(compute.threads))  # training may have left torch one
         if group.first:
             write_metrics(run, loop.state.counters.history)
     loop.leave_weights()

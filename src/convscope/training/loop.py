@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
-from convscope.data.augment import EpochTable, augment, colour_axes, epoch_table
-from convscope.data.batches import as_tensor, batches, epoch_order, to_input
+from convscope.data.augment import Augmentation, EpochTable, augment, colour_axes, epoch_table
+from convscope.data.batches import as_tensor, batches, epoch_order, take, to_input
 from convscope.data.dataset import Dataset
 from convscope.data.preprocess import Preprocessing
 from convscope.run import Run, epoch_weights
@@ -54,6 +55,7 @@ class Loop:
         self.preprocessing: Preprocessing = run.document.preprocessing
         self.smaller = grow_from(recipe.growth, self.preprocessing)
         self.images, self.labels = train.images, as_tensor(train.labels)
+        self.unchanged = self._unchanged()
         self.axes = colour_axes(train.images) if recipe.augmentation.colour_noise else None
         self.steps = -(-len(train) // recipe.batch_size)
         self.total = recipe.total_steps(self.steps)
@@ -92,10 +94,8 @@ class Loop:
         order = order[counters.step * recipe.batch_size : steps * recipe.batch_size]
         at_once = IMAGES_A_CALL if self.single else recipe.batch_size
         done = 0
-        for chosen, images, labels in batches(
-            self.images, self.labels, order, at_once, share=self.group.share
-        ):
-            inputs = self._inputs(images, table, chosen)
+        for chosen, labels in batches(self.labels, order, at_once, share=self.group.share):
+            inputs = self._inputs(table, chosen)
             n = min(at_once, len(order) - done)
             done += n
             if self.single:
@@ -104,32 +104,35 @@ class Loop:
                 self._step(inputs, labels, n)
             yield
 
+    def _unchanged(self) -> torch.Tensor | None:
+        """All images, if they are in memory and the network sees them as they are."""
+        plain = self.recipe.augmentation == Augmentation() and not self.preprocessing.crop
+        return as_tensor(self.images) if plain and isinstance(self.images, np.ndarray) else None
+
     def _order(self) -> torch.Tensor:
         if self.recipe.order == "stored":
             return torch.arange(len(self.labels))
         epoch = self.state.counters.epoch if self.recipe.order == "anew" else 0
         return epoch_order(len(self.labels), self.recipe.seed, epoch)
 
-    def _inputs(
-        self, images: torch.Tensor, table: EpochTable, chosen: torch.Tensor
-    ) -> torch.Tensor:
-        """What the network sees of `images`, the `chosen` of the data set, in the current epoch."""
-        recipe = self.recipe
-        images = augment(
-            images,
-            table,
-            chosen,
-            recipe.augmentation,
-            self.preprocessing.fill,
-            window=self.preprocessing.crop,
-            axes=self.axes,
-        )
-        small = self._done() < round(recipe.growth.share * self.total)
-        inputs = to_input(
-            images,
-            self.smaller if small else self.preprocessing,
-            batch_last=self.compute.uses_kernels,
-        )
+    def _inputs(self, table: EpochTable, chosen: torch.Tensor) -> torch.Tensor:
+        """What the network sees of the images `chosen` from the data set in the current epoch."""
+        small = self._done() < round(self.recipe.growth.share * self.total)
+        preprocessing = self.smaller if small else self.preprocessing
+        kernels = self.compute.uses_kernels
+        if kernels and self.unchanged is not None:
+            inputs = to_input(self.unchanged, preprocessing, batch_last=True, rows=chosen)
+        else:
+            images = augment(
+                take(self.images, chosen),
+                table,
+                chosen,
+                self.recipe.augmentation,
+                self.preprocessing.fill,
+                window=self.preprocessing.crop,
+                axes=self.axes,
+            )
+            inputs = to_input(images, preprocessing, batch_last=kernels)
         return inputs.to(**self.compute.place(), non_blocking=True)
 
     def _measure_curvature(self, optimizer: SDLM, table: EpochTable) -> None:
@@ -137,8 +140,8 @@ class Loop:
         recipe = self.recipe
         seed = derive_seed(recipe.seed, "curvature", self.state.counters.epoch)
         chosen = epoch_order(len(self.labels), seed, 0)[: recipe.optimizer.curvature_images]
-        ((_, images, labels),) = batches(self.images, self.labels, chosen, len(chosen))
-        inputs = self._inputs(images, table, chosen).float()  # as the weights that are moved
+        labels = self.labels[chosen]
+        inputs = self._inputs(table, chosen).float()  # as the weights that are moved
         diagonal = curvature_diagonal(
             recipe.optimizer.curvature,
             self.state.model,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from convscope.kernels.adam import adam
 from convscope.training.muon import hidden_matrices, turn
 from convscope.training.recipe import Optimizer
 
@@ -25,6 +26,48 @@ def _plain(kind: type[torch.optim.Optimizer]) -> Any:
 
 
 _SGD, _ADAM, _ADAMW = map(_plain, (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW))
+
+
+def _plain_numbers(one: torch.Tensor) -> bool:
+    """Whether kernels can read the tensor where it lies."""
+    return one.is_contiguous() and one.device.type == "cpu" and one.dtype == torch.float32
+
+
+class KernelAdam(_ADAM):  # type: ignore[misc, valid-type]
+    """Adam, or AdamW where `decoupled`, by the kernel: one call for all parameters.
+
+    They must be `_plain_numbers`. Its state is that of torch's.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], *, decoupled: bool, **rest: Any) -> None:
+        super().__init__(parameters, **rest)
+        self._decoupled = decoupled
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """One update of every parameter that has a gradient."""
+        del closure
+        for group in self.param_groups:
+            moved = [one for one in group["params"] if one.grad is not None]
+            adam(
+                [(one, one.grad.contiguous(), *self._kept(one)) for one in moved],
+                decoupled=self._decoupled,
+                lr=group["lr"],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                epsilon=group["eps"],
+                decay=group["weight_decay"],
+            )
+
+    step.hooked = True  # type: ignore[attr-defined]  # as in _plain
+
+    def _kept(self, parameter: nn.Parameter) -> tuple[torch.Tensor, ...]:
+        state = self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros(())
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(parameter)
+        return state["exp_avg"], state["exp_avg_sq"], state["step"]
 
 
 class Muon(_SGD):  # type: ignore[misc, valid-type]
@@ -110,14 +153,19 @@ class SDLM(_SGD):  # type: ignore[misc, valid-type]
 
 
 def build_optimizer(
-    choice: Optimizer, parameters: Iterable[nn.Parameter], dtype: torch.dtype = torch.float32
+    choice: Optimizer,
+    parameters: Iterable[nn.Parameter],
+    dtype: torch.dtype = torch.float32,
+    *,
+    kernels: bool = False,
 ) -> torch.optim.Optimizer:
-    """The optimizer of a recipe, over `parameters`, with torch's fused kernels.
+    """The optimizer of a recipe, over `parameters`, with torch's fused kernels or our own.
 
     Args:
         choice: kind, rates and the rest.
         parameters: float32, in the order of the layers.
         dtype: of the matrix products inside Muon.
+        kernels: whether our kernels compute, where there is one and it can.
     """
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     optimizer: torch.optim.Optimizer
@@ -135,14 +183,16 @@ def build_optimizer(
             return Muon(trainable, choice.matrix_lr, dtype, **settings)
         optimizer = _SGD(trainable, **settings)
     else:
-        optimizer = (_ADAM if choice.kind == "adam" else _ADAMW)(
-            trainable,
-            lr=choice.lr,
-            betas=choice.betas,
-            eps=choice.epsilon,
-            weight_decay=choice.weight_decay,
-            fused=True,
-        )
+        settings = {
+            "lr": choice.lr,
+            "betas": choice.betas,
+            "eps": choice.epsilon,
+            "weight_decay": choice.weight_decay,
+        }
+        decoupled = choice.kind == "adamw"
+        if kernels and all(map(_plain_numbers, trainable)):
+            return KernelAdam(trainable, decoupled=decoupled, **settings)
+        optimizer = (_ADAMW if decoupled else _ADAM)(trainable, fused=True, **settings)
     return optimizer
 
 

@@ -65,7 +65,9 @@ class TrainingState:
         self.model, self.group = model, group
         self.half = HalfWeights(model) if compute.precision == "bf16" else None
         self.network = self.half.network if self.half else model
-        self.optimizer = build_optimizer(recipe.optimizer, model.parameters(), compute.dtype())
+        self.optimizer = build_optimizer(
+            recipe.optimizer, model.parameters(), compute.dtype(), kernels=compute.uses_kernels
+        )
         self.average = WeightAverage(model, recipe.averaging) if recipe.averaging else None
         self.best: Tensors = {}
         self.counters = Counters()
