@@ -1,5 +1,6 @@
 """The command line: parse, call one function, print. Imports nothing heavy before it is needed."""
 
+import gc
 import io
 import sys
 from pathlib import Path
@@ -295,6 +296,9 @@ def main() -> None:
     from convscope.errors import ConvscopeError
     from convscope.processes import is_told_here
 
+    # Importing torch makes half a million objects that stay; by default Python looks through them
+    # for garbage again and again, for a third of a second.
+    gc.set_threshold(100_000)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 shows escapes
             stream.reconfigure(errors="backslashreplace")

@@ -24,6 +24,12 @@ HERE = Compute(reason="measured here")
 
 
 @pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every network counts as a large one."""
+    monkeypatch.setattr(measuring, "FEW_NUMBERS", 0)
+
+
+@pytest.fixture
 def stay_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measuring in this process gives HERE."""
     monkeypatch.setattr(measuring, "_measured_here", lambda *_: HERE)
@@ -35,7 +41,7 @@ def started(train: Dataset, path: Path, **changes: object) -> tuple[Run, Recipe]
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("stay_away")
+@pytest.mark.usefixtures("stay_away", "large")
 def test_a_fresh_process_measures(few_digits: Dataset, tmp_path: Path) -> None:
     run, recipe = started(few_digits, tmp_path / "run", **AUTO)
     found = compute_of(run, recipe)
@@ -61,6 +67,22 @@ def test_no_process_is_started_where_there_is_nothing_to_measure(
 
 
 @pytest.mark.usefixtures("stay_away")
+@pytest.mark.parametrize(("batch_size", "here"), [(32, True), (600, False)])
+def test_a_process_is_started_for_large_batches_alone(
+    batch_size: int,
+    here: bool,
+    few_digits: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch of 600 times 1,024 pixels times 32 results is beyond 16 million."""
+    elsewhere = Compute(reason="measured elsewhere")
+    monkeypatch.setattr(measuring, "_measured_elsewhere", lambda _: elsewhere)
+    found = compute_of(*started(few_digits, tmp_path / "run", **AUTO, batch_size=batch_size))
+    assert found == (HERE if here else elsewhere)
+
+
+@pytest.mark.usefixtures("stay_away", "large")
 @pytest.mark.parametrize("executable", ["", "/nonexistent/python", "/bin/false", "/bin/echo"])
 def test_without_a_python_to_start_it_is_measured_here(
     executable: str, few_digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -71,7 +93,7 @@ def test_without_a_python_to_start_it_is_measured_here(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("stay_away")
+@pytest.mark.usefixtures("stay_away", "large")
 def test_a_script_s_own_model_is_measured_here(
     few_digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +105,7 @@ def test_a_script_s_own_model_is_measured_here(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("large")
 def test_a_device_that_is_not_there_is_said_in_words(few_digits: Dataset, tmp_path: Path) -> None:
     run, recipe = started(few_digits, tmp_path / "run", **AUTO, device="mps")
     with pytest.raises(InputError, match="device is mps, which this machine lacks"):

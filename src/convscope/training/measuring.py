@@ -1,13 +1,17 @@
-"""Measure how to compute in a process of its own, so that the trial leaves nothing behind.
+"""Measure how to compute; large networks in a process of their own, which leaves nothing behind.
 
 Trying each way allocates tensors of sizes that training never asks for. The C library keeps their
-memory, in pieces that later tensors do not fit: training then takes more memory than it needs.
+memory, in pieces that later tensors do not fit: training then takes more memory than it needs. Of
+small networks these are a few megabytes, and starting a process takes a second.
 """
 
 import json
 import signal
 import subprocess
+from math import prod
 from pathlib import Path
+
+import torch
 
 from convscope.documents import parse_json
 from convscope.environment import can_start_python, python_command
@@ -15,6 +19,11 @@ from convscope.errors import InputError
 from convscope.run import Run, build_model, open_run
 from convscope.training.compute import Compute, choose_compute, compute_from_json
 from convscope.training.recipe import Recipe, recipe_from_json
+
+FEW_NUMBERS = 16e6
+"""Parameters and layers' results of a batch, together, of a network that is measured here."""
+RESULTS = 32
+"""About so many numbers leave the layers of a network for each number of its input."""
 
 
 def compute_of(run: Run, recipe: Recipe) -> Compute:
@@ -25,8 +34,19 @@ def compute_of(run: Run, recipe: Recipe) -> Compute:
     """
     if run.document.compute:
         return compute_from_json(run.document.compute)
-    found = _measured_elsewhere(run.path) if recipe.leaves_a_choice else None
+    found = None
+    if recipe.leaves_a_choice and not _is_small(run, recipe):
+        found = _measured_elsewhere(run.path)
     return found or _measured_here(run, recipe)
+
+
+def _is_small(run: Run, recipe: Recipe) -> bool:
+    results = RESULTS * recipe.batch_size * prod(run.document.preprocessing.input_shape)
+    if results > FEW_NUMBERS:
+        return False
+    with torch.device("meta"):  # sizes without numbers
+        model = build_model(run.document)
+    return results + sum(one.numel() for one in model.parameters()) < FEW_NUMBERS
 
 
 def _measured_here(run: Run, recipe: Recipe) -> Compute:
