@@ -1,4 +1,5 @@
-/* Monotone activations of a vector, and their slope from what they gave.
+/* Activations of a vector, and their slope: of a monotone one from what it gave, of the others (GELU,
+ * SiLU) from what it was given.
  *
  * tanh and sigmoid by one exponential each: e^x = 2^n e^r with n a whole number and |r| <= ln 2 / 2,
  * e^r by its Taylor polynomial of degree 7 (error below 1e-8 there). Near 0, where 1 - 2 / (e^2x + 1)
@@ -10,7 +11,7 @@
 
 #include "lanes.h"
 
-enum activation { IDENTITY, TANH, SCALED_TANH, SIGMOID, RELU, LEAKY_RELU };
+enum activation { IDENTITY, TANH, SCALED_TANH, SIGMOID, RELU, LEAKY_RELU, ELU, GELU, SILU };
 
 /* Halves of a number's exponential: e^x = power × (1 + rest), power a whole power of two. */
 struct halves {
@@ -48,7 +49,41 @@ INLINE floats hyperbolic_tangent(floats x) {
     return choose(x == x, result, x); /* NaN stays NaN */
 }
 
+/* The share of a normal distribution below x, by its density there, e^(-x^2/2) / sqrt(2 pi); within
+ * 8e-8 (Abramowitz & Stegun 1964, 26.2.17). */
+INLINE floats normal_share(floats x, floats density) {
+    floats size = (floats)((ints)x & 0x7fffffff), t = 1 / (1 + size * 0.2316419f);
+    floats sum = t * 1.330274429f - 1.821255978f;
+    sum = sum * t + 1.781477937f;
+    sum = sum * t - 0.356563782f;
+    sum = sum * t + 0.319381530f;
+    floats above = density * sum * t; /* of the size */
+    return choose(x < 0, above, 1 - above);
+}
+
+INLINE floats exponential_minus_1(floats x) {
+    struct halves of = powers(within(x, -87, 88));
+    return of.power - 1 + of.power * of.rest;
+}
+
+/* x times its sigmoid; far below 0 that is nothing, however far. */
+INLINE floats silu(floats x, floats *derivative) {
+    x = choose(x < -88, splat(-88), x);
+    floats share = 1 / (1 + exponential(-x));
+    *derivative = share * (1 + x - x * share);
+    return x * share;
+}
+
+INLINE floats gelu(floats x, floats *derivative) {
+    floats density = exponential(x * x * -0.5f) * 0.3989422804f, share = normal_share(x, density);
+    *derivative = share + x * density;
+    return x * share;
+}
+
+INLINE int is_monotone(enum activation kind) { return kind != GELU && kind != SILU; }
+
 INLINE floats activate(const enum activation kind, floats x) {
+    floats unused;
     switch (kind) {
     case IDENTITY: return x;
     case TANH: return hyperbolic_tangent(x);
@@ -56,11 +91,14 @@ INLINE floats activate(const enum activation kind, floats x) {
     case SIGMOID: return choose(x == x, 1 / (1 + exponential(-x)), x);
     case RELU: return choose(x <= 0, splat(0), x);
     case LEAKY_RELU: return choose(x <= 0, x * 0.01f, x);
+    case ELU: return choose(x <= 0, exponential_minus_1(x), x);
+    case GELU: return gelu(x, &unused);
+    case SILU: return silu(x, &unused);
     }
     return x;
 }
 
-/* The derivative where the activation gave `y`. */
+/* The derivative of a monotone activation where it gave `y`. */
 INLINE floats slope(const enum activation kind, floats y) {
     switch (kind) {
     case IDENTITY: return splat(1);
@@ -69,7 +107,18 @@ INLINE floats slope(const enum activation kind, floats y) {
     case SIGMOID: return y * (1 - y);
     case RELU: return choose(y > 0, splat(1), splat(0));
     case LEAKY_RELU: return choose(y > 0, splat(1), splat(0.01f));
+    case ELU: return choose(y > 0, splat(1), y + 1);
+    case GELU: case SILU: break;
     }
+    return y;
+}
+
+/* `activate`, and the derivative there, of any activation. */
+INLINE floats activate_with_slope(const enum activation kind, floats x, floats *derivative) {
+    if (kind == GELU) return gelu(x, derivative);
+    if (kind == SILU) return silu(x, derivative);
+    floats y = activate(kind, x);
+    *derivative = slope(kind, y);
     return y;
 }
 

@@ -16,7 +16,7 @@ struct block {
     float *y;             /* out_maps × pooled_rows × pooled_columns */
     uint8_t *winner;      /* for each y, which element of its window it was; maximum and minimum;
                              for each LANES images: out_maps × pooled_rows × pooled_columns × LANES */
-    float *activated;     /* out_maps × rows × columns, before average pooling */
+    float *slopes;        /* out_maps × rows × columns: where activation comes first, its slopes */
     const float *y_gradient;
     float *x_gradient;    /* or NULL: not wanted */
     float *weight_gradient, *bias_gradient;
@@ -31,6 +31,11 @@ struct block {
 INLINE bytes *winners(const struct block *b, long pixel, long first) {
     long pixels = b->out_maps * b->pooled_rows * b->pooled_columns;
     return (bytes *)(b->winner + first * pixels + pixel * LANES);
+}
+
+/* Whether the activation comes before the pooling: only order and monotone ones commute. */
+INLINE int activates_first(const struct block *b) {
+    return b->pooling == AVERAGE || !is_monotone((enum activation)b->activation);
 }
 
 int KERNEL(block_forward)(const struct block *b, long threads);

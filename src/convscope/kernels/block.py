@@ -23,7 +23,12 @@ ACTIVATIONS = {
     "sigmoid": 3,
     "relu": 4,
     "leaky-relu": 5,
+    "elu": 6,
+    "gelu": 7,
+    "silu": 8,
 }
+WITH_SLOPES = ("gelu", "silu")
+"""Activations that are not monotone: their slopes are kept, and they come before any pooling."""
 MOST_ELEMENTS = 256
 """Of a pooling window: the winner's number is one byte."""
 
@@ -47,7 +52,7 @@ class BlockJob(ctypes.Structure):
     """`struct block` of block.h."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("x", "weight", "bias", "y", "winner", "activated")),
+        *((name, ctypes.c_void_p) for name in ("x", "weight", "bias", "y", "winner", "slopes")),
         *((name, ctypes.c_void_p) for name in ("y_gradient", "x_gradient")),
         *((name, ctypes.c_void_p) for name in ("weight_gradient", "bias_gradient")),
         *((name, ctypes.c_int64) for name in ("images", "pitch", "in_maps", "out_maps")),
@@ -59,7 +64,7 @@ class BlockJob(ctypes.Structure):
 
 
 def block(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
-    """`pool(activation(convolution(x)))`; the maximum is taken before a monotone activation.
+    """`pool(activation(convolution(x)))`; maximum and minimum come before a monotone activation.
 
     Args:
         x: float32 on the CPU, N × C × H × W in any order of memory, padded already.
@@ -81,15 +86,15 @@ class _Fused(torch.autograd.Function):
         job = _sizes(x, weight, plan)
         n, maps = job.images, job.out_maps
         y = batch_last.empty((n, maps, job.pooled_rows, job.pooled_columns))
-        winner = activated = None
-        if plan.pooling == "average":
-            activated = batch_last.empty((n, maps, job.rows, job.columns))
-        elif plan.pooling != "none":
+        winner = slopes = None
+        if plan.pooling == "average" or plan.activation in WITH_SLOPES:
+            slopes = batch_last.empty((n, maps, job.rows, job.columns))
+        if plan.pooling in ("max", "min"):
             winner = torch.empty(y.untyped_storage().nbytes() // 4, dtype=torch.uint8)
         job.x, job.weight, job.bias, job.y = map(address, (x, weight, bias, y))
-        job.winner, job.activated = address(winner), address(activated)
-        call("block_forward", job, x, weight, bias, y, winner, activated)
-        ctx.save_for_backward(x, weight, y, winner, activated)
+        job.winner, job.slopes = address(winner), address(slopes)
+        call("block_forward", job, x, weight, bias, y, winner, slopes)
+        ctx.save_for_backward(x, weight, y, winner, slopes)
         ctx.job = job
         return y
 
@@ -97,12 +102,12 @@ class _Fused(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, y_gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
         job = ctx.job
-        x, weight, y, winner, activated = ctx.saved_tensors
+        x, weight, y, winner, slopes = ctx.saved_tensors
         y_gradient = batch_last.batch_last(y_gradient)
         x_gradient = batch_last.empty(tuple(x.shape)) if ctx.needs_input_grad[0] else None
         weight_gradient, bias_gradient = torch.empty_like(weight), torch.empty(job.out_maps)
         job.x, job.weight, job.y = map(address, (x, weight, y))
-        job.winner, job.activated = address(winner), address(activated)
+        job.winner, job.slopes = address(winner), address(slopes)
         job.y_gradient, job.x_gradient = address(y_gradient), address(x_gradient)
         job.weight_gradient, job.bias_gradient = address(weight_gradient), address(bias_gradient)
         call("block_backward", job)

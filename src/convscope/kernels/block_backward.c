@@ -55,7 +55,7 @@ INLINE floats unpool(const struct block *b, long pixel, long first, float *windo
     floats gradient = in_batch(b, first, load(b->y_gradient + at));
     int element = 0;
     if (b->pooling == AVERAGE) gradient /= (float)(b->window_rows * b->window_columns);
-    else gradient *= slope(b->activation, load(b->y + at));
+    if (!activates_first(b)) gradient *= slope(b->activation, load(b->y + at));
     if (b->pooling == NO_POOLING) {
         store(window, gradient);
         return gradient;
@@ -72,16 +72,15 @@ INLINE floats unpool(const struct block *b, long pixel, long first, float *windo
     return gradient;
 }
 
-/* Average pooling: the slope of each activated value; those that no window sees were not made. */
+/* Activated before pooling: times the slope of each value; those that no window sees have none. */
 static floats times_slope(const struct block *b, float *g, long map, long first, long g_row) {
-    const float *value = b->activated + map * b->rows * b->columns * b->pitch + first;
+    const float *slopes = b->slopes + map * b->rows * b->columns * b->pitch + first;
     floats sum = {0};
     for (long row = 0; row < b->rows; row++)
-        for (long column = 0; column < b->columns; column++, value += b->pitch) {
+        for (long column = 0; column < b->columns; column++, slopes += b->pitch) {
             float *at = g + row * g_row + column * LANES;
             floats gradient = load(at);
-            floats product = gradient * slope(b->activation, load(value));
-            gradient = choose(gradient == 0, splat(0), product);
+            gradient = choose(gradient == 0, splat(0), gradient * load(slopes));
             store(at, gradient);
             sum += gradient;
         }
@@ -100,7 +99,7 @@ static void fill_g(const struct backward *job, float *g, float *bias_sums, long 
                 float *window = inside + row * b->step_rows * job->g_row;
                 sum += unpool(b, pixel, first, window + column * b->step_columns * LANES, job->g_row);
             }
-        if (b->pooling == AVERAGE) sum = times_slope(b, inside, map, first, job->g_row);
+        if (activates_first(b)) sum = times_slope(b, inside, map, first, job->g_row);
         bias_sums[map] = sum_of_lanes(sum);
     }
 }

@@ -7,8 +7,9 @@
  *
  * A task is LANES images. For each block of O maps the convolution fills as many rows as a pooling
  * window has; they are pooled while they are in the cache, and only pooled values are activated
- * (maximum and minimum give the same either way; the average is taken of activated values). For
- * the gradient it leaves which element of its window won, one byte.
+ * (maximum and minimum give the same either way for a monotone activation; otherwise, and for the
+ * average, a strip's row is activated first, and the slopes are kept for the gradient). Of a
+ * maximum or minimum it leaves which element of its window won, one byte.
  *
  * Arithmetic for each image: 2 × out_maps × in_maps × kernel area × rows × columns. Bytes: 4 for each
  * input value (again for each block of O maps, from the second-level cache), 5 for each y. LeNet-5's
@@ -81,17 +82,17 @@ static void pool_row(const struct block *b, const float *strip, long map, long r
             else best_of_window(b, 1, window, b->columns, &value, &winner);
             *winners(b, pixel, first) = __builtin_convertvector(winner, bytes);
         }
-        store(to, activate(b->activation, value));
+        store(to, activates_first(b) ? value : activate(b->activation, value));
     }
 }
 
-/* Average pooling: activate a row of the strip, and keep it for the gradient. */
+/* Activate a row of the strip, and keep its slopes for the gradient. */
 static void activate_row(const struct block *b, float *strip, long map, long row, long first) {
-    float *kept = b->activated + ((map * b->rows + row) * b->columns) * b->pitch + first;
+    float *slopes = b->slopes + ((map * b->rows + row) * b->columns) * b->pitch + first;
     for (long column = 0; column < b->columns; column++) {
-        floats value = activate(b->activation, load(strip + column * LANES));
-        store(strip + column * LANES, value);
-        store(kept + column * b->pitch, value);
+        floats slope, value = load(strip + column * LANES);
+        store(strip + column * LANES, activate_with_slope(b->activation, value, &slope));
+        store(slopes + column * b->pitch, slope);
     }
 }
 
@@ -113,7 +114,7 @@ static void some_images(long task, long worker, void *memory) {
             for (long row = top + kept; row < top + b->window_rows; row++) {
                 float *to = strip + (row - top) * row_size;
                 convolve_row(b, b->x + first, w, to, strip_map, map, O, row);
-                for (long o = 0; o < O && b->pooling == AVERAGE; o++)
+                for (long o = 0; o < O && activates_first(b); o++)
                     activate_row(b, to + o * strip_map, map + o, row, first);
             }
             done = top + b->window_rows;

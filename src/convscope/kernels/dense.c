@@ -27,6 +27,7 @@ struct product {
     float *memory;     /* `room`, at least length × MOST_O, for each worker */
     long room;
     const float *start; /* what each sum begins with, or NULL */
+    float *slopes;      /* of the activation, as `to`; or NULL: not wanted */
     long o_step, step, o, length, x_step, vectors, to_step;
     enum activation activation;
 };
@@ -51,8 +52,10 @@ static void some_results(const struct product *p, long task, long worker) {
         if (p->activation == IDENTITY) continue;
         for (long i = 0; i < O; i++)
             for (long j = 0; j < P; j++) {
-                float *at = to + i * p->to_step + j * LANES;
-                store(at, activate(p->activation, load(at)));
+                long at = (o + i) * p->to_step + (vector + j) * LANES;
+                floats slope, sum = load(p->to + at);
+                store(p->to + at, activate_with_slope(p->activation, sum, &slope));
+                if (p->slopes) store(p->slopes + at, slope);
             }
     }
 }
@@ -69,7 +72,7 @@ int KERNEL(dense_forward)(const struct dense *d, long threads) {
         .from = d->weight, .o_step = d->inputs, .step = 1,
         .o = d->outputs, .length = d->inputs,
         .x = d->x, .x_step = d->pitch, .vectors = parts_of(d->images, LANES),
-        .to = d->y, .to_step = d->pitch,
+        .to = d->y, .to_step = d->pitch, .slopes = d->slopes,
         .start = d->bias, .activation = (enum activation)d->activation, .memory = memory, .room = d->inputs * MOST_O,
     };
     run_tasks(forward_task, &p, tasks_of(&p), threads);
@@ -99,7 +102,9 @@ static void prepare(long task, long worker, void *memory) {
         for (long n = 0; n < d->pitch; n += LANES) {
             ints lane;
             for (int i = 0; i < LANES; i++) lane[i] = i;
-            floats value = load(gradient + n) * slope(d->activation, load(y + n));
+            floats slopes = d->slopes ? load(d->slopes + task * d->pitch + n)
+                                      : slope(d->activation, load(y + n));
+            floats value = load(gradient + n) * slopes;
             value = choose(lane < (int32_t)(d->images - n), value, splat(0));
             store(g + n, value);
             sum += value;

@@ -8,7 +8,7 @@
 
 struct dense { /* x and y as lanes.h says: inputs × pitch and outputs × pitch */
     const float *x, *weight, *bias;
-    float *y;
+    float *y, *slopes; /* slopes of the activation, or NULL: the activation is monotone */
     const float *y_gradient;
     float *x_gradient, *weight_gradient, *bias_gradient;
     int64_t images, pitch, inputs, outputs, activation;

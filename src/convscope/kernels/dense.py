@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from convscope.kernels.batch_last import batch_last, empty, pitch
-from convscope.kernels.block import ACTIVATIONS
+from convscope.kernels.block import ACTIVATIONS, WITH_SLOPES
 from convscope.kernels.calls import address, call
 
 
@@ -16,7 +16,7 @@ class DenseJob(ctypes.Structure):
     """`struct dense` of dense.c."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("x", "weight", "bias", "y", "y_gradient")),
+        *((name, ctypes.c_void_p) for name in ("x", "weight", "bias", "y", "slopes", "y_gradient")),
         *((name, ctypes.c_void_p) for name in ("x_gradient", "weight_gradient", "bias_gradient")),
         *((name, ctypes.c_int64) for name in ("images", "pitch", "inputs", "outputs")),
         ("activation", ctypes.c_int64),
@@ -45,19 +45,21 @@ class _Product(torch.autograd.Function):
     ) -> Tensor:
         x, weight = batch_last(x), weight.contiguous()
         y = empty((len(x), len(weight)))
+        slopes = empty((len(x), len(weight))) if activation in WITH_SLOPES else None
         job = DenseJob(
             x=address(x),
             weight=address(weight),
             bias=address(bias),
             y=address(y),
+            slopes=address(slopes),
             images=len(x),
             pitch=pitch(len(x)),
             inputs=x.shape[1],
             outputs=len(weight),
             activation=ACTIVATIONS[activation],
         )
-        call("dense_forward", job, x, weight, bias, y)
-        ctx.save_for_backward(x, weight, y)
+        call("dense_forward", job, x, weight, bias, y, slopes)
+        ctx.save_for_backward(x, weight, y, slopes)
         ctx.job = job
         return y
 
@@ -65,11 +67,12 @@ class _Product(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, y_gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
         job = ctx.job
-        x, weight, y = ctx.saved_tensors
+        x, weight, y, slopes = ctx.saved_tensors
         y_gradient = batch_last(y_gradient)
         x_gradient = empty(tuple(x.shape)) if ctx.needs_input_grad[0] else None
         weight_gradient, bias_gradient = torch.empty_like(weight), torch.empty(len(weight))
         job.x, job.weight, job.y = address(x), address(weight), address(y)
+        job.slopes = address(slopes)
         job.y_gradient, job.x_gradient = address(y_gradient), address(x_gradient)
         job.weight_gradient, job.bias_gradient = address(weight_gradient), address(bias_gradient)
         call("dense_backward", job)
