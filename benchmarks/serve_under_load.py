@@ -8,7 +8,8 @@ MODEL is a run or an exported .onnx file (the packaged LeNet-5 where none is nam
 `convscope serve` on it, asks from 32 connections, and ends it.
 
 throughput: pictures/s and the 50th and 99th percentile of the time to an answer, beside what the
-    same cores can do at most: the bare network on full batches, the decoder on all cores, and HTTP
+    same cores can do at most: the bare network on full batches (before the load and after it,
+    their mean), the decoder on all cores, and HTTP
     alone (requests that are refused before they are decoded). The load generator runs on the same
     cores and is included.
 mixed: a tenth of the requests are hostile or broken. Every good one must be answered as `predict`
@@ -109,6 +110,8 @@ def throughput(options: argparse.Namespace) -> bool:
         found = ask(server, asked.__next__, options.connections, options.seconds)
         own = (time.process_time() - before) / found.seconds
         sizes = batch_sizes(server.port)
+    again = network_speed(options.model, share)  # other programs on the machine come and go
+    limits["network"] = (limits["network"] + again) / 2
     speed = len(found.answers) / found.seconds
     times = sorted(answer.seconds for answer in found.answers)
     late = statistics.quantiles(times, n=100)

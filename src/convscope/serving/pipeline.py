@@ -3,7 +3,7 @@
     classify → waiting → decoders → decoded → networks, a batch at a time each → each caller
 
 The queues are bounded, so memory is: who comes when the first is full is sent away. A picture
-that comes alone is classified at once; one that others follow waits a few milliseconds for them,
+that comes alone is classified at once; one that others follow waits a moment for them,
 since a batch costs far less than its pictures one by one.
 
 Each core classifies a batch of its own with one thread, rather than all cores the same batch: the
@@ -34,7 +34,7 @@ BATCH, BATCH_BYTES = 64, 2**26
 MOST_WAITING = 256
 MAX_PIXELS = 25_000_000
 """Of a picture: decoding takes up to 20 bytes for each, in every decoder."""
-GATHER_SECONDS = 0.003
+GATHER_SECONDS = 0.0015
 ANSWER_SECONDS = 30.0
 
 Row = npt.NDArray[np.float32]

@@ -183,7 +183,7 @@ def build_optimizer(
             return Muon(trainable, choice.matrix_lr, dtype, **settings)
         optimizer = _SGD(trainable, **settings)
     else:
-        settings = {
+        rates: dict[str, Any] = {
             "lr": choice.lr,
             "betas": choice.betas,
             "eps": choice.epsilon,
@@ -191,8 +191,8 @@ def build_optimizer(
         }
         decoupled = choice.kind == "adamw"
         if kernels and all(map(_plain_numbers, trainable)):
-            return KernelAdam(trainable, decoupled=decoupled, **settings)
-        optimizer = (_ADAMW if decoupled else _ADAM)(trainable, fused=True, **settings)
+            return KernelAdam(trainable, decoupled=decoupled, **rates)
+        optimizer = (_ADAMW if decoupled else _ADAM)(trainable, fused=True, **rates)
     return optimizer
 
 
