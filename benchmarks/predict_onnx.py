@@ -29,8 +29,8 @@ import onnxruntime
 from PIL import Image
 
 import convscope
+from convscope.predictor import EXAMPLE
 
-EXAMPLE = Path(convscope.__file__).parent / "lab" / "example"
 STARTS, CALLS, SAMPLE = 15, 2000, 500
 
 _DECODER = """

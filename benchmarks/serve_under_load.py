@@ -39,9 +39,8 @@ from typing import Any
 
 import numpy as np
 
-import convscope
 from convscope.environment import available_cores
-from convscope.predictor import Predictor, open_predictor
+from convscope.predictor import EXAMPLE, Predictor, open_predictor
 from convscope.serving.metrics import resident_bytes
 from http_load import Answer, Load, Request, load, post
 
@@ -50,7 +49,6 @@ sys.path.insert(0, str(ROOT / "tests"))  # the hostile files are made there, for
 
 from hostile_images import encode, hostile_files  # noqa: E402
 
-EXAMPLE = Path(convscope.__file__).parent / "lab" / "example"
 PICTURES = 200
 TOLERANCE = 1e-5
 """Batches of other sizes round differently."""

@@ -66,7 +66,7 @@ def child(seed: int, seconds: float) -> None:
     from convscope.predictor import open_predictor
     from convscope.run import open_run
 
-    example = Path(convscope.__file__).parent / "lab" / "example"
+    example = Path(convscope.__file__).parent / "example"
     rng, counts = random.Random(seed), Counter[str]()
     good = b"".join(export_onnx(open_run(example), now="", version="").pieces)
     with tempfile.TemporaryDirectory() as folder:

@@ -10,9 +10,8 @@ from PIL import Image
 
 import convscope
 from convscope.errors import InputError
+from convscope.predictor import EXAMPLE
 from hostile_images import hostile_files
-
-EXAMPLE = Path(convscope.__file__).parent / "lab" / "example"
 
 
 @pytest.fixture

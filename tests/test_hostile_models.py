@@ -13,11 +13,11 @@ import pytest
 import convscope
 from convscope.errors import InputError
 from convscope.explain.writing import explain_image
+from convscope.predictor import EXAMPLE
 from hostile_images import encode, pixels
 from hostile_onnx import corpus
 from hostile_runs import RUNS
 
-EXAMPLE = Path(convscope.__file__).parent / "lab" / "example"
 FILES = {name: data for name, data, _ in corpus()}
 
 Door = Callable[[Path, Path], object]

@@ -67,8 +67,8 @@ ALLOWED = {
     "printing": f"{BASE} documents comparison terminal events training",
     "printing_studies": "text studies",
     "web": f"{BASE} documents",
-    "lab": f"{FILES} web environment shapes weights layers model_summary data evaluation explain "
-    "run listing events reporting comparison pipeline run_data",
+    "lab": f"{FILES} web environment shapes weights layers model_summary data evaluation predictor "
+    "explain run listing events reporting comparison pipeline run_data",
     "serving": f"{BASE} version environment data evaluation comparison run predictor web",
     "processes": "errors",
     "cli_options": "",
@@ -76,7 +76,7 @@ ALLOWED = {
     "cli_explain": f"{BASE} explain run run_data printing",
     "cli_export": "cli_options printing shipping",
     "cli_lab": "errors text lab",
-    "cli_predict": f"{BASE} prediction prediction_output terminal",
+    "cli_predict": f"{BASE} predictor prediction prediction_output terminal",
     "cli_serve": "errors serving",
     "cli_study": "cli_options studies printing printing_studies",
     "cli_tune": "text cli_options printing tuning",

@@ -12,7 +12,8 @@ from convscope.data.images import decode
 from convscope.data.preprocess import Preprocessing, resize
 from convscope.errors import InputError
 from convscope.evaluation.inference import log_probabilities
-from convscope.prediction import predict
+from convscope.prediction import model_and_pictures, predict
+from convscope.predictor import EXAMPLE
 from convscope.predictors.interface import Images
 from convscope.predictors.of_run import RunPredictor
 from convscope.run import (
@@ -162,3 +163,43 @@ def test_folders_and_patterns_give_their_pictures_in_order(
     assert sources(inner) == folder
     assert sources(tmp_path / "of*" / "**" / "*.png") == [folder[0], folder[2]]
     assert sources(tmp_path / "0[13].png", inner / "a.png") == ["01.png", "03.png", folder[0]]
+
+
+@pytest.mark.parametrize(
+    ("words", "model", "pictures"),
+    [
+        (["seven.png"], EXAMPLE, ["seven.png"]),
+        (["seven.JPG", "other"], EXAMPLE, ["seven.JPG", "other"]),
+        (["-"], EXAMPLE, ["-"]),
+        (["photos/**/*.jpg"], EXAMPLE, ["photos/**/*.jpg"]),
+        (["folder"], EXAMPLE, ["folder"]),
+        (["folder", "run"], EXAMPLE, ["folder", "run"]),
+        (["run", "seven.png"], Path("run"), ["seven.png"]),
+        (["model.onnx", "-"], Path("model.onnx"), ["-"]),
+        (["damaged", "seven.png"], Path("damaged"), ["seven.png"]),
+        (["runs/typo", "seven.png"], Path("runs/typo"), ["seven.png"]),
+    ],
+)
+def test_the_first_word_is_the_model_unless_it_is_clearly_pictures(
+    words: list[str],
+    model: Path,
+    pictures: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, name in (("run", "run.json"), ("damaged", "weights.safetensors"), ("folder", "a")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).touch()
+    assert model_and_pictures(words) == (model, pictures)
+
+
+@pytest.mark.parametrize("word", ["run", "model.onnx", "nowhere"])
+def test_a_model_without_pictures_is_named(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").touch()
+    with pytest.raises(InputError, match=f"{word} is a model or nothing that is there: give pic"):
+        model_and_pictures([word])

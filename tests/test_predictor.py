@@ -11,14 +11,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-import convscope
 from convscope.data.images import decode
 from convscope.data.preprocess import Preprocessing, resize
 from convscope.errors import InputError
 from convscope.onnx_file.document import KEY, OnnxDocument
-from convscope.predictor import open_predictor
+from convscope.predictor import EXAMPLE, open_predictor
 
-EXAMPLE = Path(convscope.__file__).parent / "lab" / "example"
 HOW = Preprocessing(channels=3, size=(4, 5), mean=(0.5,) * 3, std=(0.25,) * 3)
 
 

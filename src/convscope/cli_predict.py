@@ -1,13 +1,13 @@
 """The command line of predictions: `convscope predict`."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 EPILOG = (
     "\b\nExamples:\n"
+    "  convscope predict seven.png                      a digit, by the LeNet-5 of the package\n"
     "  convscope predict runs/digits seven.png\n"
     "  convscope predict model.onnx pictures/ --top 1 --json\n"
     "  convscope predict model.onnx 'photos/**/*.jpg' --csv > answers.csv\n"
@@ -16,13 +16,12 @@ EPILOG = (
 
 
 def predict(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A run directory, or an .onnx file.")
-    ],
-    images: Annotated[
+    words: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE...", help="Files, folders, quoted patterns, or - for one on stdin."
+            metavar="[MODEL] IMAGE...",
+            help="A run directory or an .onnx file, by default the LeNet-5 of the package, which "
+            "reads digits; then files, folders, quoted patterns, or - for a picture on stdin.",
         ),
     ],
     top: Annotated[int, typer.Option(help="How many guesses for each picture.")] = 3,
@@ -33,15 +32,20 @@ def predict(
 ) -> None:
     """Classify pictures with a trained network; without torch where it is an .onnx file."""
     from convscope.errors import InputError
+    from convscope.prediction import model_and_pictures
     from convscope.prediction import predict as predict_images
     from convscope.prediction_output import OUTPUTS, show_error
+    from convscope.predictor import EXAMPLE
     from convscope.terminal import Display
 
     if as_json and as_csv:
         raise InputError("--json and --csv are two forms of the same: give one of them")
     show = OUTPUTS["json" if as_json else "csv" if as_csv else "text"](top)
+    model, images = model_and_pictures(words)
     failed = 0
     with Display() as display:
+        if model == EXAMPLE:
+            display.line("no model is named: the LeNet-5 of the package reads digits")
         quiet = sys.stdout is not None and sys.stdout.isatty()  # the answers themselves show it
 
         def tell(done: int, total: int) -> None:

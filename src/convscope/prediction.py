@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from convscope.data.decoding import Decoder, Image
 from convscope.data.images import MAX_BYTES, SUFFIXES, read_file
 from convscope.data.target import Target
 from convscope.errors import InputError
-from convscope.predictor import Predictor, open_predictor
+from convscope.predictor import EXAMPLE, Predictor, open_predictor
 from convscope.text import printable
 
 if TYPE_CHECKING:
@@ -50,6 +50,34 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def model_and_pictures(words: Sequence[str]) -> tuple[Path, Sequence[str]]:
+    """What a command line names: a model, or else the packaged one, and the pictures.
+
+    The first word is the model unless it is clearly pictures: `-`, a file or pattern that ends
+    as pictures do, a folder that is no run.
+
+    Raises:
+        InputError: a model without pictures.
+    """
+    first = Path(words[0])
+    if words[0] == "-" or first.suffix.lower() in SUFFIXES or _is_folder_of_pictures(first):
+        return EXAMPLE, words
+    if len(words) == 1:
+        raise InputError(
+            f"{printable(first)} is a model or nothing that is there: give pictures, after a "
+            "model or without one: convscope predict MODEL picture.png"
+        )
+    return first, words[1:]
+
+
+def _is_folder_of_pictures(path: Path) -> bool:
+    try:
+        names = {entry.name for entry in path.iterdir()}
+    except (OSError, ValueError):
+        return False
+    return not names & {"run.json", "weights.safetensors"}
 
 
 def predict(

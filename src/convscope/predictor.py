@@ -15,6 +15,9 @@ from convscope.text import printable
 if TYPE_CHECKING:
     from convscope.run import Run
 
+EXAMPLE = Path(__file__).parent / "example"
+"""The run that the package carries: a LeNet-5 that reads digits, for whoever has trained none."""
+
 
 def open_predictor(model: "str | Path | Run", *, threads: int | None = None) -> Predictor:
     """The network of a run directory, or of a file that `convscope export` wrote.

@@ -28,11 +28,11 @@ from convscope.exporting.network import to_graph
 from convscope.exporting.verifying import compare, pictures
 from convscope.onnx_file.check import check_file, check_graph
 from convscope.onnx_file.document import KEY
+from convscope.predictor import EXAMPLE
 from convscope.predictors.of_onnx import Session
 from convscope.run import load_model, open_run
 from hostile_names import NAMES
 
-EXAMPLE = Path(convscope.__file__).parent / "lab" / "example"
 SMALL: dict[str, dict[str, Any]] = {
     # Large networks at the least size that leaves every layer something to do.
     "alexnet-2012": {"input_size": 67, "classes": 7},

@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from conftest import Inside
 from convscope.data.catalog import load
 from convscope.evaluation.inference import log_probabilities
-from convscope.lab.runs import EXAMPLE, Runs
+from convscope.lab.runs import Runs
+from convscope.predictor import EXAMPLE
 from convscope.run import load_model, open_run
 
 
@@ -26,6 +29,18 @@ def test_the_example_is_whole_and_small_and_names_no_place() -> None:
     assert names <= {path.name for path in EXAMPLE.iterdir()}
     assert sum(path.stat().st_size for path in EXAMPLE.rglob("*") if path.is_file()) < 700_000
     assert open_run(EXAMPLE).document.data.source == "mnist"
+
+
+def test_predict_asks_the_example_where_no_model_is_named(inside: Inside, tmp_path: Path) -> None:
+    digits = load("mnist-sample").test
+    for row in range(20):
+        Image.fromarray(digits.images[row, 0]).save(tmp_path / f"{row:02}.png")
+    code, out, err = inside("predict", tmp_path, "--json")
+    assert code == 0
+    assert "no model is named: the LeNet-5 of the package reads digits" in err
+    found = [json.loads(line)["guesses"][0]["name"] for line in out.splitlines()]
+    right = sum(a == digits.classes[b] for a, b in zip(found, digits.labels[:20], strict=True))
+    assert right >= 19
 
 
 def test_without_other_runs_the_example_is_shown(tmp_path: Path) -> None:

@@ -3,12 +3,10 @@
 import shutil
 from pathlib import Path
 
-import convscope
+from convscope.predictor import EXAMPLE
 from hostile_images import encode, pixels
 from hostile_runs import RUNS
 from lab_server import serving
-
-EXAMPLE = Path(convscope.__file__).parent / "lab" / "example"
 
 
 def test_false_runs_are_told_in_words_and_the_good_one_is_shown(tmp_path: Path) -> None:

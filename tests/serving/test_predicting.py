@@ -154,7 +154,7 @@ def test_what_the_model_is(live: Live, tmp_path: Path) -> None:
         "picture": {"channels": 1, "height": 28, "width": 28},
         "accuracy": None,
     }
-    example = Path(convscope.__file__).parent / "lab" / "example"
+    example = Path(convscope.__file__).parent / "example"
     results = json.loads((example / "results.json").read_text())
     wanted = {
         "accuracy": results["accuracy"],

@@ -14,11 +14,11 @@ from typing import Any
 
 from convscope.comparison import read_results
 from convscope.errors import InputError
+from convscope.predictor import EXAMPLE
 from convscope.run import Run, open_run
 from convscope.text import printable
 from convscope.web.answers import Refusal
 
-EXAMPLE = Path(__file__).parent / "example"
 MOST_RUNS = 500
 
 _Stamp = tuple[int, int]
