@@ -26,7 +26,7 @@ from convscope.kernels import library
 from convscope.kernels.batch_last import batch_last
 from convscope.kernels.block import Plan, block
 from convscope.kernels.dense import dense
-from convscope.training.compute import keep_freed_memory, use_threads
+from convscope.training.compute import give_threads_to_kernels, keep_freed_memory, use_threads
 from lenet5_kernels import BATCH, peak
 
 PLAN = Plan("tanh", "max", (2, 2), (2, 2))
@@ -103,7 +103,11 @@ def points_of(name: str) -> list[Point]:
         ("PyTorch", theirs, x.to(memory_format=torch.channels_last) if x.ndim == 4 else x),
     ):
         given = given.detach().requires_grad_(has_gradient)
+        threads = torch.get_num_threads()
+        if work is ours:
+            give_threads_to_kernels()
         forward, backward = seconds(work, given, weight, bias)
+        use_threads(threads)
         both = flop * (1 + has_gradient)
         found += [
             Point(who, f"{name} forward", flop / bytes_forward, flop * BATCH / forward),

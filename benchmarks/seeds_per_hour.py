@@ -1,12 +1,14 @@
-"""Trained seeds an hour of LeNet-5: two processes of one thread, one of two, or one batched model.
+"""Trained seeds an hour of LeNet-5: by PyTorch in three ways, and by the kernels in two.
 
     python benchmarks/seeds_per_hour.py [--seconds 10] [--seeds 4]
 
-Three ways to train several seeds on one machine:
+Ways to train several seeds on one machine, by steps with data in memory:
 
     one process, all threads     seed after seed
-    a process a core, one thread each      what `convscope study` does
+    a process a core, one thread each
     all seeds in one network     grouped convolutions: seed s sees its own maps and weights alone
+    the kernels, one process, all threads
+    the kernels, a process a core, one thread each      what `convscope study` does
 
 The third gives the weights of the first (tests/studies/test_batched_seeds.py) and is the fastest
 where a call costs more than its arithmetic, as on a GPU.
@@ -17,6 +19,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +27,12 @@ from torch import Tensor
 
 from convscope import models
 from convscope.environment import physical_cores, processor_name
-from convscope.training.compute import keep_freed_memory
+from convscope.kernels import library
+from convscope.kernels.batch_last import batch_last
+from convscope.recipes import recipe
+from convscope.training.chain import Gradients
+from convscope.training.compute import Compute, keep_freed_memory
+from convscope.training.optimizers import build_optimizer
 
 BATCH, STEPS = 64, 300
 """A training of 300 steps of 64 images: what a study's quick budget comes to."""
@@ -61,9 +69,30 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
 
 
+def by_kernels(seconds: float) -> float:
+    """Images trained on in a second by this process, as `fit` trains them."""
+    kernels = library.load()
+    if kernels is None:
+        raise SystemExit(library.why_none())
+    plan = recipe("lenet5").model_copy(update={"batch_size": BATCH})
+    compute = Compute.model_validate({"kernels": kernels.target, "memory_format": "contiguous"})
+    model = models.build("lenet5").train()
+    gradients = Gradients(model, plan, compute)
+    optimizer = build_optimizer(plan.optimizer, model.parameters(), kernels=True)
+    x, labels = batch_last(torch.randn(BATCH, 1, 32, 32)), torch.randint(0, 10, (BATCH,))
+
+    def step() -> None:
+        gradients(x, labels, BATCH)
+        optimizer.step()
+
+    return BATCH * steps_per_second(step, seconds)
+
+
 def images_per_second(seconds: float, seeds: int) -> float:
-    """Images trained on in a second by this process; all seeds' together."""
+    """Images trained on in a second by this process; all seeds' together. No seeds: by kernels."""
     keep_freed_memory()
+    if not seeds:
+        return by_kernels(seconds)
     networks: list[torch.nn.Module] = [models.build("lenet5", seed=seed) for seed in range(seeds)]
     model = networks[0] if seeds == 1 else BatchedLeNet5(networks)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001, fused=True)
@@ -80,13 +109,18 @@ def images_per_second(seconds: float, seeds: int) -> float:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
+    return BATCH * seeds * steps_per_second(step, seconds)
+
+
+def steps_per_second(step: Callable[[], None], seconds: float) -> float:
+    """How many are made in a second, after five."""
     for _ in range(5):
         step()
     started, steps = time.perf_counter(), 0
     while time.perf_counter() - started < seconds:
         step()
         steps += 1
-    return BATCH * seeds * steps / (time.perf_counter() - started)
+    return steps / (time.perf_counter() - started)
 
 
 def main() -> None:
@@ -111,6 +145,8 @@ def main() -> None:
             (1, options.seeds)
         ]
         * cores,
+        f"kernels, 1 process, {cores} threads": [(cores, 0)],
+        f"kernels, {cores} processes, 1 thread each": [(1, 0)] * cores,
     }
     print(f"LeNet-5, batches of {BATCH}, {processor_name()}, torch {torch.__version__}")
     for name, workers in ways.items():

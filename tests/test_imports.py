@@ -51,7 +51,7 @@ ALLOWED = {
     "recipes": f"{BASE} data training",
     "listing": f"{BASE} data models recipes",
     "events": "evaluation training",
-    "reporting": f"{FILES} data evaluation explain model_summary run events",
+    "reporting": f"{FILES} layers data evaluation explain model_summary run events",
     "tracking": f"{BASE} files evaluation events run training",
     "run_setup": f"{FILES} version environment data models run training",
     "run_data": f"{FILES} data run training events run_setup",

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from convscope.events import Listener, counting
 from convscope.explain.activations import feature_maps
 from convscope.explain.filters import first_filters
 from convscope.files import write_atomically
+from convscope.layers.fusing import kernels_in_use
 from convscope.model_summary import Anatomy, anatomy
 from convscope.run import Run, load_model, read_metrics
 from convscope.text import printable
@@ -59,6 +61,24 @@ def evaluate_run(
     Raises:
         InputError: classes that the run does not know, images of another shape, broken weights.
     """
+    with _kernels_of(run) if (precision, device) == ("fp32", "cpu") else nullcontext():
+        return _evaluate(run, test, write, robust, listen, precision, device)
+
+
+def _kernels_of(run: Run) -> AbstractContextManager[object]:
+    """The context in which the network computes as in its training."""
+    return kernels_in_use() if run.document.compute.get("kernels") else nullcontext()
+
+
+def _evaluate(
+    run: Run,
+    test: Dataset,
+    write: bool,
+    robust: bool,
+    listen: Listener,
+    precision: str,
+    device: str,
+) -> Evaluation:
     test = bind_classes(test, run.document.classes)
     model = load_model(run)
     preprocessing = run.document.preprocessing

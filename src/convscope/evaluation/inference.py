@@ -16,6 +16,7 @@ from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError, unknown_name
 from convscope.evaluation.metrics import require_finite
 from convscope.evaluation.views import VIEWS, check_views, views_of
+from convscope.layers.fusing import are_kernels_in_use
 from convscope.layers.modes import evaluation_mode
 
 Progress = Callable[[int, int], None]
@@ -83,8 +84,9 @@ def log_probabilities(
 
 def _seen(model: nn.Module, pixels: Tensor, preprocessing: Preprocessing, views: str) -> Tensor:
     """Logarithms of the mean probabilities over the views, float64, N × classes."""
+    kernels = are_kernels_in_use()
     each = [
-        torch.log_softmax(_scores(model, to_input(view, preprocessing)), dim=1)
+        torch.log_softmax(_scores(model, to_input(view, preprocessing, batch_last=kernels)), dim=1)
         for view in views_of(pixels, preprocessing, views)
     ]
     if len(each) == 1:
@@ -93,8 +95,9 @@ def _seen(model: nn.Module, pixels: Tensor, preprocessing: Preprocessing, views:
 
 
 def _scores(model: nn.Module, inputs: Tensor) -> Tensor:
-    # Convolution and pooling are faster in this order.
-    scores: Tensor = model(inputs.to(memory_format=torch.channels_last))
+    if not are_kernels_in_use():  # torch's convolution and pooling are faster in this order
+        inputs = inputs.to(memory_format=torch.channels_last)
+    scores: Tensor = model(inputs)
     if scores.ndim != 2 or len(scores) != len(inputs):
         raise InputError(
             f"the model gives {tuple(scores.shape)} for {len(inputs)} images; allowed: "

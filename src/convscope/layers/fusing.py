@@ -45,6 +45,11 @@ def kernels_in_use() -> Iterator[Use]:
         _in_use.reset(token)
 
 
+def are_kernels_in_use() -> bool:
+    """Whether this is such a context, and there are kernels: inputs then come best batch-last."""
+    return _in_use.get() is not None
+
+
 def convolve_and_pool(
     x: Tensor, convolution: Convolution, activation: nn.Module, pool: nn.Module
 ) -> Tensor:
