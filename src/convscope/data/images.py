@@ -91,9 +91,9 @@ def read_picture(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Pictu
     return Picture(np.atleast_3d(np.asarray(image)), kind, mode)
 
 
-def read_image(source: Path | bytes) -> Image.Image:
+def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """As `decode`, the same pixels as a Pillow image of mode L or RGB."""
-    return _open(source, MAX_PIXELS)[0]
+    return _open(source, max_pixels)[0]
 
 
 def _open(source: Path | bytes, max_pixels: int) -> tuple[Image.Image, str, str]:

@@ -6,8 +6,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from convscope.data.images import MAX_PIXELS, decode
-from convscope.data.preprocess import Preprocessing, resize
+from convscope.data.geometry import conform_image
+from convscope.data.images import MAX_PIXELS, read_image
+from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError
 
 Images = npt.NDArray[np.uint8]
@@ -66,7 +67,8 @@ def read_picture(
     Raises:
         InputError: what is wrong with it.
     """
-    return resize(decode(data, max_pixels=max_pixels), preprocessing)
+    image = read_image(data, max_pixels=max_pixels)
+    return conform_image(image, preprocessing.channels, preprocessing.size, preprocessing.aspect)
 
 
 def check_images(images: Images, predictor: Predictor) -> None:
