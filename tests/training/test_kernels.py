@@ -5,16 +5,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from conftest import fingerprint, small_recipe, start_run
 from convscope import models
 from convscope.data.dataset import Dataset
-from convscope.kernels import library
+from convscope.evaluation.inference import log_probabilities
+from convscope.kernels import calls, library
 from convscope.kernels.batch_last import batch_last
 from convscope.layers.fusing import kernels_in_use
-from convscope.run import open_run, read_metrics
+from convscope.reporting import evaluate_run
+from convscope.run import load_model, open_run, read_metrics
 from convscope.training import compute as compute_module
 from convscope.training.chain import Gradients
 from convscope.training.compute import Compute, choose_compute
@@ -63,6 +66,42 @@ def test_the_number_of_threads_changes_no_byte(tmp_path: Path, few_digits: Datas
         torch.set_num_threads(before)
     first, *others = (fingerprint(tmp_path / str(threads)) for threads in (1, 2, 3))
     assert others == [first, first]
+
+
+def test_torch_has_one_thread_while_kernels_train_and_all_again_afterwards(
+    tmp_path: Path, few_digits: Dataset
+) -> None:
+    before = torch.get_num_threads()
+    run = start_run(tmp_path / "run", small_recipe(kernels="on", threads=2), few_digits)
+    seen = set()
+    try:
+        for row in fit(run, few_digits):
+            if not row.finished:
+                seen.add((torch.get_num_threads(), calls._own_threads))
+        after = torch.get_num_threads(), calls._own_threads
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {(1, 2)}
+    assert after == (2, None)
+
+
+def test_a_run_is_evaluated_as_it_was_trained(tmp_path: Path, few_digits: Dataset) -> None:
+    run = start_run(tmp_path / "run", small_recipe(kernels="on"), few_digits)
+    for _ in fit(run, few_digits):
+        pass
+    run = run.with_changes(compute={"kernels": "portable"}, status="complete")
+    known = evaluate_run(run, few_digits, write=False, robust=False, listen=lambda _: None)
+    model = load_model(run)
+    arguments = (model, few_digits.images, run.document.preprocessing)
+    by_torch = log_probabilities(*arguments)
+    with kernels_in_use() as use:
+        by_kernels = log_probabilities(*arguments)
+    assert use.calls > 0
+    assert not np.array_equal(by_torch, by_kernels), "the kernels were not used"
+    np.testing.assert_allclose(by_kernels, by_torch, atol=1e-4)
+    labels = few_digits.labels
+    loss = -by_kernels[np.arange(len(labels)), labels].mean()
+    assert known.loss == pytest.approx(loss, rel=1e-12)
 
 
 def test_the_faster_way_is_taken_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
