@@ -16,14 +16,22 @@ EPILOG = (
 
 
 def predict(
-    words: Annotated[
-        list[str],
+    first: Annotated[
+        str,
         typer.Argument(
-            metavar="[MODEL] IMAGE...",
-            help="A run directory or an .onnx file, by default the LeNet-5 of the package, which "
-            "reads digits; then files, folders, quoted patterns, or - for a picture on stdin.",
+            metavar="MODEL|IMAGE",
+            help="A run directory or an .onnx file; without one the LeNet-5 of the package "
+            "reads digits.",
         ),
     ],
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="IMAGE",
+            help="Files, folders, quoted patterns, or - for one on stdin.",
+            show_default=False,
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(help="How many guesses for each picture.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[
@@ -41,7 +49,7 @@ def predict(
     if as_json and as_csv:
         raise InputError("--json and --csv are two forms of the same: give one of them")
     show = OUTPUTS["json" if as_json else "csv" if as_csv else "text"](top)
-    model, images = model_and_pictures(words)
+    model, pictures = model_and_pictures([first, *(images or [])])
     failed = 0
     with Display() as display:
         if model == EXAMPLE:
@@ -53,7 +61,7 @@ def predict(
                 display.work("pictures", done, total)
 
         stdin = sys.stdin.buffer if sys.stdin else None
-        for prediction in predict_images(model, images, top=top, stdin=stdin, progress=tell):
+        for prediction in predict_images(model, pictures, top=top, stdin=stdin, progress=tell):
             show(prediction)
             if prediction.error:
                 failed += 1
