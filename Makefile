@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.ready
 # Two processes, each with whole files: half of the time is waiting for browsers and processes.
-PYTEST := $(BIN)/pytest -q --numprocesses 2 --dist loadfile
+# In the order of the files: by default those with few tests come last, and some of them are long.
+PYTEST := $(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 KERNELS := src/convscope/kernels
 
