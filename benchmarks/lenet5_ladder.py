@@ -214,7 +214,7 @@ def draw(found: Sequence[tuple[str, Sequence[float], Sequence[float]]], path: Pa
             capsize=4,
         )
     axes.axvline(0.95, color="#b3541e", linewidth=1, linestyle="--")
-    axes.text(0.95, -0.7, "paper, 0.95 %", color="#b3541e", ha="center", va="bottom", fontsize=8)
+    axes.text(0.97, -0.7, "the paper: 0.95 %", color="#b3541e", va="bottom", fontsize=8)
     axes.set_yticks(range(len(found)), [name for name, _, _ in found])
     axes.set_ylim(len(found) - 0.4, -0.8)
     axes.set_xlim(left=0)

@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import torch
@@ -149,7 +150,7 @@ def seconds(
 def draw(points: list[Point], roof: float, slope: float, title: str, path: str) -> None:
     """The roofline, both axes logarithmic."""
     mpl.rcParams["svg.hashsalt"] = "roofline"  # the same file for the same numbers
-    figure, axes = plt.subplots(figsize=(8, 5))
+    figure, axes = plt.subplots(figsize=(8, 6.5))
     ends = [1.0, roof / slope, 400.0]
     axes.loglog(ends, [min(roof, slope * one) / 1e9 for one in ends], color="#37352f", linewidth=2)
     label = f"{roof / 1e9:.0f} GFLOP/s in registers"
@@ -158,7 +159,11 @@ def draw(points: list[Point], roof: float, slope: float, title: str, path: str) 
         colour, x, y = COLOURS[one.who], one.intensity, one.speed / 1e9
         filled = colour if one.name.endswith("forward") else "white"
         axes.plot(x, y, "o", markersize=8, markeredgecolor=colour, markerfacecolor=filled)
-        axes.annotate(one.name[:2], (x, y), (7, -3), textcoords="offset points", color=colour)
+        places = {other.intensity for other in points if other.name.startswith(one.name[:2])}
+        if filled == colour or len(places) > 1:  # else its twin above or below has the name
+            left = {"xytext": (-7, -4), "ha": "right"} if one.who == "PyTorch" else {}
+            how: dict[str, Any] = {"xytext": (7, -4), "textcoords": "offset points"} | left
+            axes.annotate(one.name[:2], (x, y), color=colour, **how)
     for who, colour in COLOURS.items():
         axes.plot([], [], "o", color=colour, label=who)
     axes.plot([], [], "o", color="#37352f", label="forward")
