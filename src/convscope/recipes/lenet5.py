@@ -135,8 +135,8 @@ def lenet5_best() -> Recipe:
     along one cycle, the moving average of the weights. All 60,000 training images; what was chosen
     was chosen on 5,000 of them, held out. The steps up to it: `benchmarks/lenet5_ladder.py`.
 
-    convscope train lenet5-best --data mnist --seed S --set threads=1: 99.57 and 99.55 % (n = 2, S = 0
-    and 1).
+    convscope train lenet5-best --data mnist --seed S --set threads=1: 99.57 and 99.55 % (n = 2,
+    S = 0 and 1).
     """
     return Recipe(
         name="lenet5-best",
