@@ -105,6 +105,9 @@ def test_inputs_of_chosen_images(target: str, channels: int, crop: tuple[int, in
         assert not behind.any()
         assert torch.equal(found, to_input(pixels[chosen], how))
         assert torch.equal(found, to_input(pixels, how, rows=chosen))
+    none = to_input(pixels, how, batch_last=True, rows=torch.empty(0, dtype=torch.int64))
+    assert none.shape == (0, *how.input_shape)
+    assert none.is_contiguous()  # torch's own: it crashes on a convolution of none in our order
     for wrong in ([50], [0, -1]):
         with pytest.raises(ValueError if crop is None else IndexError):
             to_input(pixels, how, batch_last=True, rows=torch.tensor(wrong))

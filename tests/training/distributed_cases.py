@@ -18,7 +18,6 @@ import torch.nn.functional as F
 
 from conftest import small_recipe, start_run
 from convscope import models
-from convscope.data.augment import augment
 from convscope.data.catalog import load
 from convscope.data.dataset import Dataset
 from convscope.data.synthetic import read_shapes
@@ -83,21 +82,19 @@ def watched() -> Iterator[tuple[list[float], list[list[int]]]]:
     """Collects the loss of every step, and the images that each step of this process has seen."""
     losses: list[float] = []
     seen: list[list[int]] = []
-    plain_check, plain_augment = check_loss, augment
+    plain_check, plain_inputs = check_loss, loop.Loop._inputs
 
     def checking(recent: Any, *rest: Any) -> None:
         losses.append(recent[-1])
         plain_check(recent, *rest)
 
-    def augmenting(
-        images: torch.Tensor, table: Any, chosen: torch.Tensor, *rest: Any, **more: Any
-    ) -> Any:
+    def noting(self: loop.Loop, table: Any, chosen: torch.Tensor) -> torch.Tensor:
         seen.append(chosen.tolist())
-        return plain_augment(images, table, chosen, *rest, **more)
+        return plain_inputs(self, table, chosen)
 
     with (
         mock.patch.object(loop, "check_loss", checking),
-        mock.patch.object(loop, "augment", augmenting),
+        mock.patch.object(loop.Loop, "_inputs", noting),
     ):
         yield losses, seen
 

@@ -91,7 +91,8 @@ def to_input(
     if rows is not None and (preprocessing.crop or not batch_last):
         images, rows = images.index_select(0, rows), None
     images = images[seen]
-    if batch_last and len(images) and not preprocessing.resize:
+    some = len(images if rows is None else rows) > 0  # of none, nothing is a kernel's
+    if batch_last and some and not preprocessing.resize:
         border, fill = preprocessing.padding, preprocessing.fill
         return normalise(images, *constants(preprocessing), border, fill, rows)
     if rows is not None:
