@@ -65,6 +65,9 @@ def fit(
     keep_freed_memory()
     saving = Saving(checkpoint_seconds)
     loop = Loop(run, recipe, compute, train, validation, group, stop or StopRequest(), saving)
+    if resume and group.first:
+        for left in run.path.rglob(".*.tmp"):  # half of a file, by a process that was killed
+            left.unlink(missing_ok=True)
     if group.tell(resume and run.checkpoint.exists()):
         loop.state.load(run)
         if loop.state.counters.step >= max(loop.epoch_steps(), 1):
