@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from convscope.errors import InputError
-from convscope.files import check_readable, read_bytes, write_atomically
+from convscope.files import check_readable, read_bytes, remove_leftovers, write_atomically
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -182,3 +182,19 @@ def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="pipe is no plain file"):
         read_bytes(tmp_path / "pipe", 4)
+
+
+def test_leftovers_of_a_kill_go_and_all_else_stays(tmp_path: Path) -> None:
+    (tmp_path / "epochs").mkdir()
+    left = [
+        tmp_path / ".run.json.0123abcd.tmp",
+        tmp_path / "epochs" / ".4.safetensors.aaa66f7c.tmp",
+    ]
+    others = [
+        tmp_path / name for name in (".mine.tmp", "run.json", "a.0123abcd.tmp", ".x.0123abcg.tmp")
+    ]
+    for path in (*left, *others):
+        path.touch()
+    remove_leftovers(tmp_path)
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in others)

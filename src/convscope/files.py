@@ -127,6 +127,16 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in `folder` and below, of any age.
+
+    For whoever knows that nobody else is writing there.
+    """
+    for left in folder.rglob(f".*.{'[0-9a-f]' * 8}.tmp"):
+        with contextlib.suppress(OSError):
+            left.unlink()
+
+
 def _remove_leftovers(path: Path) -> None:
     """Remove temporary files of `path` that a killed process left long ago."""
     oldest = time.time() - _STALE_SECONDS

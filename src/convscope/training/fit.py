@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from convscope.data.dataset import Dataset
 from convscope.errors import InputError, Interrupted
+from convscope.files import remove_leftovers
 from convscope.run import Run, write_metrics
 from convscope.text import printable
 from convscope.training.compute import (
@@ -66,8 +67,7 @@ def fit(
     saving = Saving(checkpoint_seconds)
     loop = Loop(run, recipe, compute, train, validation, group, stop or StopRequest(), saving)
     if resume and group.first:
-        for left in run.path.rglob(".*.tmp"):  # half of a file, by a process that was killed
-            left.unlink(missing_ok=True)
+        remove_leftovers(run.path)
     if group.tell(resume and run.checkpoint.exists()):
         loop.state.load(run)
         if loop.state.counters.step >= max(loop.epoch_steps(), 1):
