@@ -9,6 +9,7 @@ resized in the batch.
 
 import math
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from convscope.data.geometry import Aspect as Aspect
 from convscope.data.geometry import centre, conform_image
+from convscope.data.images import MAX_PIXELS, read_image
 from convscope.data.resample import resample
 from convscope.data.stored import Images, blocks
 from convscope.errors import InputError
@@ -146,6 +148,18 @@ def conform(
         )
     squeezed = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
     return conform_image(Image.fromarray(np.ascontiguousarray(squeezed)), channels, size, aspect)
+
+
+def read_resized(
+    source: Path | bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS
+) -> npt.NDArray[np.uint8]:
+    """`resize` of what `images.decode` reads, without an array of the whole picture in between.
+
+    Raises:
+        InputError: what is wrong with the file.
+    """
+    p = preprocessing
+    return conform_image(read_image(source, max_pixels=max_pixels), p.channels, p.size, p.aspect)
 
 
 def resize(pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:

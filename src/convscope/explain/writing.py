@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from convscope.data.catalog import CATALOG
 from convscope.data.dataset import Dataset
-from convscope.data.images import decode
-from convscope.data.preprocess import Preprocessing, normalise, resize, window
+from convscope.data.preprocess import Preprocessing, normalise, read_resized, window
 from convscope.documents import to_json_bytes
 from convscope.errors import InputError, unknown_name
 from convscope.explain.attribution import METHODS, attribute
@@ -114,7 +113,7 @@ def _check_place(run: Run, image_path: Path, out: Path) -> None:
 
 def _read(path: Path, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
     try:
-        return resize(decode(path), preprocessing)
+        return read_resized(path, preprocessing)
     except InputError as error:
         raise InputError(f"{printable(path)}: {error}") from None
 

@@ -6,8 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from convscope.data.geometry import conform_image
-from convscope.data.images import MAX_PIXELS, read_image
+from convscope.data.images import MAX_PIXELS
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError
 
@@ -57,18 +56,6 @@ class Predictor(Protocol):
             InputError: images of another shape or type.
         """
         ...
-
-
-def read_picture(
-    data: bytes | Path, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS
-) -> Images:
-    """A picture as the network's preprocessing keeps it: uint8 C × H × W.
-
-    Raises:
-        InputError: what is wrong with it.
-    """
-    image = read_image(data, max_pixels=max_pixels)
-    return conform_image(image, preprocessing.channels, preprocessing.size, preprocessing.aspect)
 
 
 def check_images(images: Images, predictor: Predictor) -> None:

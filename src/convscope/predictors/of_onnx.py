@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from convscope.data.images import MAX_PIXELS
-from convscope.data.preprocess import normalise
+from convscope.data.preprocess import normalise, read_resized
 from convscope.errors import InputError
 from convscope.files import read_bytes
 from convscope.onnx_file.check import LARGEST_FILE, check_file
 from convscope.onnx_file.document import INPUT, PROBABILITIES
 from convscope.onnx_file.graph import Graph, to_pieces
-from convscope.predictors.interface import Images, check_images, read_picture
+from convscope.predictors.interface import Images, check_images
 from convscope.text import printable
 
 LARGE = 1024
@@ -35,7 +35,7 @@ class OnnxPredictor:
 
     def read(self, data: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Images:
         """See `interface.Predictor`."""
-        return read_picture(data, self.preprocessing, max_pixels)
+        return read_resized(data, self.preprocessing, max_pixels=max_pixels)
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """See `interface.Predictor`."""

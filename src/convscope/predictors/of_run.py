@@ -7,8 +7,9 @@ import numpy.typing as npt
 import torch
 
 from convscope.data.images import MAX_PIXELS
+from convscope.data.preprocess import read_resized
 from convscope.evaluation.inference import largest_batch, log_probabilities
-from convscope.predictors.interface import Images, check_images, read_picture
+from convscope.predictors.interface import Images, check_images
 from convscope.run import Run, load_model, open_run
 from convscope.text import printable
 
@@ -28,7 +29,7 @@ class RunPredictor:
 
     def read(self, data: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Images:
         """See `interface.Predictor`."""
-        return read_picture(data, self.preprocessing, max_pixels)
+        return read_resized(data, self.preprocessing, max_pixels=max_pixels)
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """See `interface.Predictor`."""
