@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,13 +61,10 @@ def evaluate_run(
     Raises:
         InputError: classes that the run does not know, images of another shape, broken weights.
     """
-    with _kernels_of(run) if (precision, device) == ("fp32", "cpu") else nullcontext():
+    can = (precision, device) == ("fp32", "cpu")
+    by_kernels = can and bool(run.document.compute.get("kernels"))  # as in its training
+    with kernels_in_use() if by_kernels else nullcontext():
         return _evaluate(run, test, write, robust, listen, precision, device)
-
-
-def _kernels_of(run: Run) -> AbstractContextManager[object]:
-    """The context in which the network computes as in its training."""
-    return kernels_in_use() if run.document.compute.get("kernels") else nullcontext()
 
 
 def _evaluate(

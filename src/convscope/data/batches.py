@@ -88,15 +88,14 @@ def to_input(
         float32, n × C × H' × W', of the preprocessing's `input_shape`.
     """
     seen = (slice(None), slice(None), *window(tuple(images.shape), images.dtype, preprocessing))
-    if rows is not None and (preprocessing.crop or not batch_last):
+    some = len(images if rows is None else rows) > 0  # of none, nothing is a kernel's
+    in_one_pass = batch_last and some and not preprocessing.resize
+    if rows is not None and (preprocessing.crop or not in_one_pass):
         images, rows = images.index_select(0, rows), None
     images = images[seen]
-    some = len(images if rows is None else rows) > 0  # of none, nothing is a kernel's
-    if batch_last and some and not preprocessing.resize:
+    if in_one_pass:
         border, fill = preprocessing.padding, preprocessing.fill
         return normalise(images, *constants(preprocessing), border, fill, rows)
-    if rows is not None:
-        images = images.index_select(0, rows)
     if preprocessing.resize:
         images = resample(images.float(), preprocessing.resize)
     if any(preprocessing.padding):

@@ -120,8 +120,8 @@ class Loop:
         small = self._done() < round(self.recipe.growth.share * self.total)
         preprocessing = self.smaller if small else self.preprocessing
         kernels = self.compute.uses_kernels
-        if kernels and self.unchanged is not None:
-            inputs = to_input(self.unchanged, preprocessing, batch_last=True, rows=chosen)
+        if self.unchanged is not None:
+            inputs = to_input(self.unchanged, preprocessing, batch_last=kernels, rows=chosen)
         else:
             images = augment(
                 take(self.images, chosen),
