@@ -1,10 +1,9 @@
-/* Activations of a vector, and their slope: of a monotone one from what it gave, of the others (GELU,
- * SiLU) from what it was given.
+/* Activations of a vector, and their slopes: of a monotone one from what it gave; those of GELU and
+ * SiLU, which are not, beside their values.
  *
- * tanh and sigmoid by one exponential each: e^x = 2^n e^r with n a whole number and |r| <= ln 2 / 2,
- * e^r by its Taylor polynomial of degree 7 (error below 1e-8 there). Near 0, where 1 - 2 / (e^2x + 1)
- * would lose digits, tanh is x times a polynomial in x^2 (its Taylor series, |x| < 0.25: error
- * below 3e-8 of the value).
+ * All by exponentials: e^x = 2^n e^r with n a whole number and |r| <= ln 2 / 2, e^r - 1 by its Taylor
+ * polynomial of degree 7 (error below 1e-8 there). What e^r is more than 1 is kept apart from the
+ * 1, so that tanh and ELU lose no digits near 0.
  */
 #ifndef CONVSCOPE_ACTIVATIONS_H
 #define CONVSCOPE_ACTIVATIONS_H
@@ -13,12 +12,12 @@
 
 enum activation { IDENTITY, TANH, SCALED_TANH, SIGMOID, RELU, LEAKY_RELU, ELU, GELU, SILU };
 
-/* Halves of a number's exponential: e^x = power × (1 + rest), power a whole power of two. */
-struct halves {
+/* The parts of e^x = power × (1 + rest), power a whole power of two. */
+struct parts {
     floats power, rest;
 };
 
-INLINE struct halves powers(floats x) {
+INLINE struct parts powers(floats x) {
     floats n = x * 1.44269504f + 12582912.0f; /* 1.5 × 2^23: the sum has no digits below 1 */
     ints power = ((ints)n << 23) + (ints)splat(1);
     n -= 12582912.0f;
@@ -28,7 +27,7 @@ INLINE struct halves powers(floats x) {
     sum = sum * r + 1 / 24.0f;
     sum = sum * r + 1 / 6.0f;
     sum = sum * r + 0.5f;
-    return (struct halves){(floats)power, sum * r * r + r};
+    return (struct parts){(floats)power, sum * r * r + r};
 }
 
 INLINE floats within(floats x, float least, float most) {
@@ -37,13 +36,13 @@ INLINE floats within(floats x, float least, float most) {
 }
 
 INLINE floats exponential(floats x) {
-    struct halves of = powers(within(x, -87, 88));
+    struct parts of = powers(within(x, -87, 88));
     return of.power * of.rest + of.power;
 }
 
 /* (e^2x - 1) / (e^2x + 1); where power is 1 its difference to 1 takes no digit from the rest. */
 INLINE floats hyperbolic_tangent(floats x) {
-    struct halves of = powers(within(x + x, -20, 20));
+    struct parts of = powers(within(x + x, -20, 20));
     floats more = of.power * of.rest;
     floats result = (of.power - 1 + more) / (of.power + 1 + more);
     return choose(x == x, result, x); /* NaN stays NaN */
@@ -62,7 +61,7 @@ INLINE floats normal_share(floats x, floats density) {
 }
 
 INLINE floats exponential_minus_1(floats x) {
-    struct halves of = powers(within(x, -87, 88));
+    struct parts of = powers(within(x, -87, 88));
     return of.power - 1 + of.power * of.rest;
 }
 

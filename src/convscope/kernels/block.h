@@ -14,8 +14,7 @@ struct block {
     const float *weight;  /* out_maps × in_maps × kernel_rows × kernel_columns */
     const float *bias;    /* out_maps, or NULL */
     float *y;             /* out_maps × pooled_rows × pooled_columns */
-    uint8_t *winner;      /* for each y, which element of its window it was; maximum and minimum;
-                             for each LANES images: out_maps × pooled_rows × pooled_columns × LANES */
+    uint8_t *winner;      /* maximum and minimum: for each y, which element of its window it was */
     float *slopes;        /* out_maps × rows × columns: where activation comes first, its slopes */
     const float *y_gradient;
     float *x_gradient;    /* or NULL: not wanted */
@@ -26,8 +25,9 @@ struct block {
     int64_t pooled_rows, pooled_columns, activation;
 };
 
-/* The winners of pixel `pixel` of y, counted over all maps, for the LANES images from `first`: one task's lie together,
- * or else two cores would write to the same line of the cache all the time. */
+/* The winners of pixel `pixel` of y, counted over all maps, for the LANES images from `first`. Those
+ * of a task, maps × rows × columns × LANES, lie together: else two cores would write to the same
+ * line of the cache all the time. */
 INLINE bytes *winners(const struct block *b, long pixel, long first) {
     long pixels = b->out_maps * b->pooled_rows * b->pooled_columns;
     return (bytes *)(b->winner + first * pixels + pixel * LANES);

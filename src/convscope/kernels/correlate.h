@@ -76,7 +76,7 @@ static void any_tile(long O, long P, const struct taps *t, const float *x, long 
                      const float *w, const float *start, float *to, long to_o, long to_pixel) {
 #define CASE(o, p)                                                                                \
     case 8 * o + p:                                                                               \
-        tile(o, p, t, x, pixel, w, start, to, to_o, to_pixel);                                           \
+        tile(o, p, t, x, pixel, w, start, to, to_o, to_pixel);                                    \
         return;
 #define CASES(p) CASE(1, p) CASE(2, p) CASE(3, p) CASE(4, p)
     switch (8 * O + P) {

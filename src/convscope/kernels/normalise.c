@@ -57,7 +57,8 @@ static void one_group(long task, long worker, void *memory) {
     images = images < 0 ? 0 : images > GROUP ? GROUP : images;
     for (long n = 0; n < images; n++) {
         from[n] = job->images + (job->rows ? job->rows[first + n] : first + n) * size;
-        for (long byte = 0; byte < size && byte < 1024; byte += 64) __builtin_prefetch(from[n] + byte);
+        for (long byte = 0; byte < size && byte < 1024; byte += 64)
+            __builtin_prefetch(from[n] + byte);
     }
     float *to = job->to + first;
     for (long channel = 0; channel < job->channels; channel++) {
