@@ -81,7 +81,7 @@ ALLOWED = {
     "cli_study": "cli_options studies printing printing_studies",
     "cli_tune": "text cli_options printing tuning",
     "cli": f"{BASE} cli_options cli_cache cli_explain cli_export cli_lab cli_predict cli_serve "
-    "cli_study cli_tune terminal printing pipeline checking comparison environment listing "
+    "cli_study cli_tune terminal printing pipeline checking comparison data environment listing "
     "model_summary processes",
     "__main__": "cli",
     "__init__": "",

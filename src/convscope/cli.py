@@ -94,6 +94,10 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a network, evaluate it on the test set, write the report."""
+    from convscope.data.catalog import read_ahead
+
+    if data is not None and not print_recipe:
+        read_ahead(data)  # while torch is imported
     from convscope import pipeline
     from convscope.errors import InputError
     from convscope.printing import Listener, print_json

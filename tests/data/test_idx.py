@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from convscope.data import idx
-from convscope.data.idx import is_idx_folder, read_idx, read_idx_folder
+from convscope.data import catalog, idx
+from convscope.data.idx import is_idx_folder, read_ahead, read_idx, read_idx_folder
 from convscope.errors import InputError
 
 MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
@@ -196,6 +196,38 @@ def test_a_test_label_that_training_lacks(folder: Path) -> None:
     write(folder, "t10k-labels.idx1-ubyte.gz", np.array([0, 9], dtype=np.uint8))
     with pytest.raises(InputError, match=r"the test labels in .* contain 9, .* are 0, 1, 2: do"):
         read_idx_folder(folder)
+
+
+def test_what_is_read_ahead_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = read_idx_folder(folder)
+    read_ahead(folder)
+    monkeypatch.setattr("convscope.data.idx._read", lambda path: pytest.fail(f"read {path} again"))
+    for split, found in read_idx_folder(folder).items():
+        np.testing.assert_array_equal(found.images, plain[split].images)
+        np.testing.assert_array_equal(found.labels, plain[split].labels)
+        assert found.provenance == plain[split].provenance
+
+
+def test_a_file_written_after_it_was_read_ahead_is_read_again(folder: Path) -> None:
+    read_ahead(folder)
+    write(folder, "train-labels-idx1-ubyte", LABELS[::-1])
+    assert read_idx_folder(folder)["train"].labels.tolist() == [2, 1, 0, 1]
+
+
+def test_damage_found_ahead_is_told_where_the_data_are_asked_for(folder: Path) -> None:
+    (folder / "t10k-labels.idx1-ubyte.gz").write_bytes(b"\x1f\x8b damaged")
+    catalog.read_ahead(folder)
+    with pytest.raises(InputError, match="damaged"):
+        read_idx_folder(folder)
+
+
+@pytest.mark.parametrize("data", ["nothing-here", "", "x" * 5000, "mnist", "\0"])
+def test_data_that_cannot_be_read_ahead_are_left_alone(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVSCOPE_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    catalog.read_ahead(data)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Load a data set by name or path: the way in for everything that needs images."""
 
+import contextlib
 import zipfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from convscope.data import idx
 from convscope.data.cache import CacheMode
 from convscope.data.cifar import is_cifar, read_cifar
 from convscope.data.dataset import Dataset, Splits
-from convscope.data.download import Progress
+from convscope.data.download import Progress, cache_directory
 from convscope.data.idx import is_idx_folder, read_idx_folder
 from convscope.data.named import CATALOG as CATALOG
 from convscope.data.preprocess import Aspect, conform
@@ -75,6 +77,17 @@ def load(
             raise InputError(f"the {split} set of '{printable(images.name)}' is empty: add images")
     _check_classes(splits["train"])
     return Splits(train=splits["train"], test=splits["test"], validation=splits.get("validation"))
+
+
+def read_ahead(data: str | Path) -> None:
+    """Begin to read `data` beside what is done before `load` is called, such as imports.
+
+    Only IDX files are worth it; other data, and what cannot be read, are left to `load`.
+    """
+    with contextlib.suppress(InputError, OSError):
+        folder = cache_directory() / data if data in CATALOG else Path(data)
+        if folder.is_dir() and is_idx_folder(folder):
+            idx.read_ahead(folder)
 
 
 def load_test(
