@@ -33,6 +33,7 @@ from convscope.recipes import recipe
 from convscope.training.chain import Gradients
 from convscope.training.compute import Compute, keep_freed_memory
 from convscope.training.optimizers import build_optimizer
+from convscope.training.recipe import Optimizer
 
 BATCH, STEPS = 64, 300
 """A training of 300 steps of 64 images: what a study's quick budget comes to."""
@@ -78,7 +79,7 @@ def by_kernels(seconds: float) -> float:
     compute = Compute.model_validate({"kernels": kernels.target, "memory_format": "contiguous"})
     model = models.build("lenet5").train()
     gradients = Gradients(model, plan, compute)
-    optimizer = build_optimizer(plan.optimizer, model.parameters(), kernels=True)
+    optimizer = build_optimizer(Optimizer(), model.parameters(), kernels=True)  # Adam, too
     x, labels = batch_last(torch.randn(BATCH, 1, 32, 32)), torch.randint(0, 10, (BATCH,))
 
     def step() -> None:

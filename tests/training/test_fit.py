@@ -153,6 +153,7 @@ def test_rows_tell_the_epochs(tmp_path: Path, few_digits: Dataset) -> None:
 def test_min_steps_prolongs_training_on_few_images(tmp_path: Path, few_digits: Dataset) -> None:
     rows = train(tmp_path / "run", {"epochs": 1, "min_steps": 15}, few_digits)
     assert rows[-1].epochs == 3  # seven steps an epoch
+    assert rows[-1].done == 15
 
 
 def test_a_learning_rate_of_a_million_stops_within_steps(

@@ -189,12 +189,13 @@ def test_what_is_no_recipe_is_refused(document: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("min_steps", "steps_per_epoch", "epochs"),
-    [(0, 1, 10), (100, 10, 10), (101, 10, 11), (109, 10, 11), (110, 10, 11), (7, 1, 10)],
+    ("min_steps", "steps_per_epoch", "steps"),
+    [(0, 1, 10), (99, 10, 100), (100, 10, 100), (101, 10, 101), (7, 1, 10), (700, 1, 700)],
 )
-def test_small_data_get_more_epochs(min_steps: int, steps_per_epoch: int, epochs: int) -> None:
+def test_small_data_get_more_steps(min_steps: int, steps_per_epoch: int, steps: int) -> None:
+    assert BASE.epochs == 10
     longer = override(BASE, [f"min_steps={min_steps}"])
-    assert longer.total_steps(steps_per_epoch) == epochs * steps_per_epoch
+    assert longer.total_steps(steps_per_epoch) == steps
 
 
 def test_max_steps_ends_training_in_the_midst_of_an_epoch() -> None:

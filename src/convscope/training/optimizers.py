@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from convscope.kernels.adam import adam
+from convscope.kernels.muon import Moved, muon
 from convscope.training.muon import hidden_matrices, turn
 from convscope.training.recipe import Optimizer
 
@@ -99,6 +100,46 @@ class Muon(_SGD):  # type: ignore[misc, valid-type]
     step.hooked = True  # type: ignore[attr-defined]  # as in _plain
 
 
+class KernelMuon(Muon):
+    """Muon by the kernel: one call for all parameters, in float32.
+
+    They must be `_plain_numbers`. Its state is that of `Muon`.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """One update of every parameter that has a gradient."""
+        del closure
+        first = self.param_groups[0]
+        moved = [
+            Moved(
+                weight=one,
+                gradient=one.grad.contiguous(),
+                velocity=self._velocity(one),
+                lr=group["lr"] * group.get("matrix_share", 1.0),
+                turned="matrix_share" in group,
+            )
+            for group in self.param_groups
+            for one in group["params"]
+            if one.grad is not None
+        ]
+        muon(
+            moved,
+            momentum=first["momentum"],
+            nesterov=first["nesterov"],
+            decay=first["weight_decay"],
+        )
+
+    step.hooked = True  # type: ignore[attr-defined]  # as in _plain
+
+    def _velocity(self, parameter: nn.Parameter) -> torch.Tensor:
+        state = self.state[parameter]
+        if state.get("momentum_buffer") is None:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        found: torch.Tensor = state["momentum_buffer"]
+        return found
+
+
 class SDLM(_SGD):  # type: ignore[misc, valid-type]
     """Stochastic diagonal Levenberg-Marquardt (LeCun, Bottou, Bengio & Haffner 1998, App. C).
 
@@ -180,7 +221,10 @@ def build_optimizer(
             "fused": True,
         }
         if choice.kind == "muon":
-            return Muon(trainable, choice.matrix_lr, dtype, **settings)
+            by_kernel = kernels and dtype == torch.float32 and all(map(_plain_numbers, trainable))
+            return (KernelMuon if by_kernel else Muon)(
+                trainable, choice.matrix_lr, dtype, **settings
+            )
         optimizer = _SGD(trainable, **settings)
     else:
         rates: dict[str, Any] = {

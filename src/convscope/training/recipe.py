@@ -161,7 +161,7 @@ class Recipe(_Part):
         name: the recipe's name, for people.
         data: catalog name or path of the data it is meant for; `--data` replaces it.
         epochs: passes over the training images.
-        min_steps: a small data set gets as many more epochs as make at least this many steps.
+        min_steps: a small data set is gone through again until it has made this many steps.
         max_steps: training ends after this many steps, in the midst of an epoch; 0: no limit.
         initial: what the weights begin with.
         growth: smaller pictures for the first steps.
@@ -266,8 +266,7 @@ class Recipe(_Part):
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Steps of the whole training on data of which one pass takes `steps_per_epoch` steps."""
-        epochs = max(self.epochs, -(-self.min_steps // steps_per_epoch))
-        wanted = epochs * steps_per_epoch
+        wanted = max(self.epochs * steps_per_epoch, self.min_steps)
         return min(wanted, self.max_steps) if self.max_steps else wanted
 
 
