@@ -30,9 +30,9 @@ def reference(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Ten
     """The published order: convolution, activation, pooling."""
     y = FUNCTIONS[plan.activation](F.conv2d(x, weight, bias))
     if plan.pooling == "max":
-        return F.max_pool2d(y, plan.window, plan.step)
+        return F.max_pool2d(y, plan.window, plan.step, plan.border)
     if plan.pooling == "min":
-        return -F.max_pool2d(-y, plan.window, plan.step)
+        return -F.max_pool2d(-y, plan.window, plan.step, plan.border)
     if plan.pooling == "average":
         return F.avg_pool2d(y, plan.window, plan.step)
     return y
@@ -60,14 +60,16 @@ def shapes(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], Plan]:
     """Shapes of input and weights, and what follows."""
     kernel = (draw(st.integers(1, 6)), draw(st.integers(1, 6)))
     pooling = draw(st.sampled_from(sorted(POOLINGS)))
-    window = step = (1, 1)
+    window, step, border = (1, 1), (1, 1), (0, 0)
     if pooling != "none":
         window = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
         step = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    if pooling in ("max", "min"):  # as far as torch goes
+        border = (draw(st.integers(0, window[0] // 2)), draw(st.integers(0, window[1] // 2)))
     rows = kernel[0] - 1 + window[0] + draw(st.integers(0, 9))
     columns = kernel[1] - 1 + window[1] + draw(st.integers(0, 9))
     images, maps_in, maps_out = (draw(st.integers(1, most)) for most in (37, 5, 9))
-    plan = Plan(draw(st.sampled_from(sorted(ACTIVATIONS))), pooling, window, step)
+    plan = Plan(draw(st.sampled_from(sorted(ACTIVATIONS))), pooling, window, step, border)
     return (images, maps_in, rows, columns), (maps_out, maps_in, *kernel), plan
 
 
@@ -102,19 +104,24 @@ def nearly_equal(exact: Tensor, plan: Plan) -> bool:
     """Whether two sums in a window, or a sum and 0, are closer than float32 can tell."""
     if plan.activation in ("relu", "leaky-relu") and float(exact.abs().min()) < 5e-6:
         return True
+    rows, columns = plan.border
+    exact = F.pad(exact, (columns, columns, rows, rows), value=math.inf)
     windows = exact.unfold(2, plan.window[0], plan.step[0]).unfold(3, plan.window[1], plan.step[1])
     ordered = windows.flatten(4).sort(-1).values
     return bool((ordered.diff(dim=-1) < 5e-6).any())
 
 
+@pytest.mark.parametrize("border", [(0, 0), (1, 1)])
 @pytest.mark.parametrize("pooling", ["max", "min"])
-def test_equal_values_send_the_gradient_where_torch_sends_it(target: str, pooling: str) -> None:
+def test_equal_values_send_the_gradient_where_torch_sends_it(
+    target: str, pooling: str, border: tuple[int, int]
+) -> None:
     """Of equal values in a window the first in reading order; windows overlap here."""
     del target
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(0, 3, (21, 2, 9, 8), generator=generator).float()
     weight = torch.eye(2)[:, :, None, None]
-    plan = Plan("identity", pooling, (3, 2), (2, 1))
+    plan = Plan("identity", pooling, (3, 2), (2, 1), border)
     upstream = torch.randint(1, 9, reference(x, weight, None, plan).shape, generator=generator)
     bias = torch.zeros(2)
     ours = values_and_gradients(block, [x, weight, bias], plan, upstream.float())

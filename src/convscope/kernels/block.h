@@ -22,8 +22,18 @@ struct block {
     int64_t images, pitch, in_maps, out_maps, height, width;
     int64_t kernel_rows, kernel_columns, rows, columns; /* of the convolution's result */
     int64_t pooling, window_rows, window_columns, step_rows, step_columns;
+    int64_t border_rows, border_columns; /* of the pooling: no window begins further outside */
     int64_t pooled_rows, pooled_columns, activation;
 };
+
+/* The elements of a window that lie inside, along one axis: from `begin` to `end`. */
+struct inside {
+    long begin, end;
+};
+
+INLINE struct inside inside_of(long start, long window, long size) {
+    return (struct inside){start < 0 ? -start : 0, start + window > size ? size - start : window};
+}
 
 /* The winners of pixel `pixel` of y, counted over all maps, for the LANES images from `first`. Those
  * of a task, maps × rows × columns × LANES, lie together: else two cores would write to the same

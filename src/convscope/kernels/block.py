@@ -40,12 +40,14 @@ class Plan:
     Attributes:
         activation: a key of `ACTIVATIONS`. pooling: a key of `POOLINGS`.
         window, step: of the pooling, rows and columns; (1, 1) where there is none.
+        border: how far outside windows begin, less than a window; of max and min alone.
     """
 
     activation: str = "identity"
     pooling: str = "none"
     window: tuple[int, int] = (1, 1)
     step: tuple[int, int] = (1, 1)
+    border: tuple[int, int] = (0, 0)
 
 
 class BlockJob(ctypes.Structure):
@@ -59,6 +61,7 @@ class BlockJob(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("height", "width", "kernel_rows", "kernel_columns")),
         *((name, ctypes.c_int64) for name in ("rows", "columns", "pooling", "window_rows")),
         *((name, ctypes.c_int64) for name in ("window_columns", "step_rows", "step_columns")),
+        *((name, ctypes.c_int64) for name in ("border_rows", "border_columns")),
         *((name, ctypes.c_int64) for name in ("pooled_rows", "pooled_columns", "activation")),
     ]
 
@@ -134,7 +137,9 @@ def _sizes(x: Tensor, weight: Tensor, plan: Plan) -> BlockJob:
         window_columns=plan.window[1],
         step_rows=plan.step[0],
         step_columns=plan.step[1],
-        pooled_rows=(rows - plan.window[0]) // plan.step[0] + 1,
-        pooled_columns=(columns - plan.window[1]) // plan.step[1] + 1,
+        border_rows=plan.border[0],
+        border_columns=plan.border[1],
+        pooled_rows=(rows + 2 * plan.border[0] - plan.window[0]) // plan.step[0] + 1,
+        pooled_columns=(columns + 2 * plan.border[1] - plan.window[1]) // plan.step[1] + 1,
         activation=ACTIVATIONS[plan.activation],
     )

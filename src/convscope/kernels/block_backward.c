@@ -50,10 +50,10 @@ INLINE floats in_batch(const struct block *b, long first, floats values) {
 }
 
 /* Gradient of one y into its window of g. Returns what it adds to the bias gradient. */
-INLINE floats unpool(const struct block *b, long pixel, long first, float *window, long g_row) {
+INLINE floats unpool(const struct block *b, long pixel, long first, struct inside rows,
+                     struct inside columns, float *window, long g_row) {
     long at = pixel * b->pitch + first;
     floats gradient = in_batch(b, first, load(b->y_gradient + at));
-    int element = 0;
     if (b->pooling == AVERAGE) gradient /= (float)(b->window_rows * b->window_columns);
     if (!activates_first(b)) gradient *= slope(b->activation, load(b->y + at));
     if (b->pooling == NO_POOLING) {
@@ -62,8 +62,9 @@ INLINE floats unpool(const struct block *b, long pixel, long first, float *windo
     }
     ints winner = {0};
     if (b->pooling != AVERAGE) winner = __builtin_convertvector(*winners(b, pixel, first), ints);
-    for (long row = 0; row < b->window_rows; row++)
-        for (long column = 0; column < b->window_columns; column++, element++) {
+    for (long row = rows.begin; row < rows.end; row++)
+        for (long column = columns.begin; column < columns.end; column++) {
+            int element = (int)(row * b->window_columns + column);
             float *to = window + row * g_row + column * LANES;
             floats share = gradient;
             if (b->pooling != AVERAGE) share = choose(winner == element, gradient, splat(0));
@@ -94,11 +95,15 @@ static void fill_g(const struct backward *job, float *g, float *bias_sums, long 
         float *inside = g + map * job->g_map + job->border * LANES;
         long pixel = map * b->pooled_rows * b->pooled_columns;
         floats sum = {0};
-        for (long row = 0; row < b->pooled_rows; row++)
+        for (long row = 0; row < b->pooled_rows; row++) {
+            long top = row * b->step_rows - b->border_rows;
+            struct inside rows = inside_of(top, b->window_rows, b->rows);
             for (long column = 0; column < b->pooled_columns; column++, pixel++) {
-                float *window = inside + row * b->step_rows * job->g_row;
-                sum += unpool(b, pixel, first, window + column * b->step_columns * LANES, job->g_row);
+                long left = column * b->step_columns - b->border_columns;
+                sum += unpool(b, pixel, first, rows, inside_of(left, b->window_columns, b->columns),
+                              inside + top * job->g_row + left * LANES, job->g_row);
             }
+        }
         if (activates_first(b)) sum = times_slope(b, inside, map, first, job->g_row);
         bias_sums[map] = sum_of_lanes(sum);
     }

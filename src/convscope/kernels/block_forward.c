@@ -43,16 +43,18 @@ static void convolve_row(const struct block *b, const float *x, const float *w, 
     }
 }
 
-/* One window of the strip: the first largest (smallest) value, as torch takes it; NaN wins. */
-INLINE void best_of_window(const struct block *b, const int smallest, const float *strip,
-                           long columns, floats *value, ints *winner) {
-    floats best = load(strip);
-    ints which = (ints){0};
-    int element = 0;
-    for (long row = 0; row < b->window_rows; row++)
-        for (long column = 0; column < b->window_columns; column++, element++) {
-            if (!element) continue;
-            floats next = load(strip + (row * columns + column) * LANES);
+/* What lies inside of one window of the strip: the first largest (smallest) value, as torch takes it;
+ * NaN wins. */
+INLINE void best_of_window(const struct block *b, const int smallest, const float *window,
+                           struct inside rows, struct inside columns, floats *value, ints *winner) {
+    int first = (int)(rows.begin * b->window_columns + columns.begin);
+    floats best = load(window + (rows.begin * b->columns + columns.begin) * LANES);
+    ints which = (ints){0} + first;
+    for (long row = rows.begin; row < rows.end; row++)
+        for (long column = columns.begin; column < columns.end; column++) {
+            int element = (int)(row * b->window_columns + column);
+            if (element == first) continue;
+            floats next = load(window + (row * b->columns + column) * LANES);
             ints better = (smallest ? next < best : next > best) | (next != next);
             best = choose(better, next, best);
             which = (better & element) | (~better & which);
@@ -64,10 +66,13 @@ INLINE void best_of_window(const struct block *b, const int smallest, const floa
 static void pool_row(const struct block *b, const float *strip, long map, long row, long first) {
     long pixel = (map * b->pooled_rows + row) * b->pooled_columns;
     float area = (float)(b->window_rows * b->window_columns);
+    struct inside rows =
+        inside_of(row * b->step_rows - b->border_rows, b->window_rows, b->rows), columns;
     for (long column = 0; column < b->pooled_columns; column++, pixel++) {
         float *to = b->y + pixel * b->pitch + first;
-        const float *window = strip + column * b->step_columns * LANES;
-        floats value = load(window);
+        long start = column * b->step_columns - b->border_columns;
+        const float *window = strip + start * LANES;
+        floats value;
         ints winner;
         if (b->pooling == AVERAGE) {
             value = splat(0);
@@ -77,9 +82,12 @@ static void pool_row(const struct block *b, const float *strip, long map, long r
             store(to, value / area);
             continue;
         }
-        if (b->pooling != NO_POOLING) {
-            if (b->pooling == MAXIMUM) best_of_window(b, 0, window, b->columns, &value, &winner);
-            else best_of_window(b, 1, window, b->columns, &value, &winner);
+        if (b->pooling == NO_POOLING) {
+            value = load(window);
+        } else {
+            columns = inside_of(start, b->window_columns, b->columns);
+            if (b->pooling == MAXIMUM) best_of_window(b, 0, window, rows, columns, &value, &winner);
+            else best_of_window(b, 1, window, rows, columns, &value, &winner);
             *winners(b, pixel, first) = __builtin_convertvector(winner, bytes);
         }
         store(to, activates_first(b) ? value : activate(b->activation, value));
@@ -107,11 +115,13 @@ static void some_images(long task, long worker, void *memory) {
         long map = begin_of(b->out_maps, blocks, block);
         long O = begin_of(b->out_maps, blocks, block + 1) - map;
         for (long pooled = 0, done = 0; pooled < b->pooled_rows; pooled++) {
-            long top = pooled * b->step_rows, kept = done > top ? done - top : 0;
+            long top = pooled * b->step_rows - b->border_rows;
+            long kept = pooled && done > top ? done - top : 0;
             for (long o = 0; o < O && kept; o++) /* rows that the window before saw, too */
                 for (long n = 0; n < kept * row_size; n++)
                     strip[o * strip_map + n] = strip[o * strip_map + n + b->step_rows * row_size];
             for (long row = top + kept; row < top + b->window_rows; row++) {
+                if (row < 0 || row >= b->rows) continue; /* outside */
                 float *to = strip + (row - top) * row_size;
                 convolve_row(b, b->x + first, w, to, strip_map, map, O, row);
                 for (long o = 0; o < O && activates_first(b); o++)

@@ -21,6 +21,7 @@ from convscope.layers.convolution import Convolution
 from convscope.layers.padding import pad_sides, padding_sides
 from convscope.layers.pooling import activate_and_pool
 from convscope.layers.pools import AveragePool, MaxPool, MinPool, PoolModule
+from convscope.shapes import Window
 
 
 @dataclass
@@ -107,10 +108,21 @@ def _plan(activation: nn.Module, pool: nn.Module) -> Plan | None:
     if not isinstance(pool, PoolModule):
         return Plan(kind)
     rows, columns = pool.window
-    for axis in pool.window:
-        if axis.ceil or axis.dilation != 1 or axis.padding not in (0, (0, 0), "valid"):
-            return None
+    above, left = _border(rows), _border(columns)
+    pooling = _POOLINGS[type(pool)]
+    if above is None or left is None or (pooling == "average" and above + left):
+        return None
     if rows.kernel * columns.kernel > MOST_ELEMENTS:
         return None
     window, step = (rows.kernel, columns.kernel), (rows.stride, columns.stride)
-    return Plan(kind, _POOLINGS[type(pool)], window, step)
+    return Plan(kind, pooling, window, step, (above, left))
+
+
+def _border(axis: Window) -> int | None:
+    """How far outside a pooling's windows begin; None where the kernels have no such windows."""
+    padding = 0 if axis.padding == "valid" else axis.padding
+    if isinstance(padding, tuple):
+        padding = padding[0] if padding[0] == padding[1] else -1
+    if isinstance(padding, str) or axis.ceil or axis.dilation != 1:
+        return None
+    return padding if 0 <= 2 * padding <= axis.kernel else None
