@@ -55,6 +55,12 @@ LADDER: list[tuple[str, list[str]]] = [
     ("elastic distortion", ["augmentation.elastic=1"]),
     ("a moving average of the weights", ["averaging=0.998"]),
     ("four times as many passes", ["epochs=*4", "averaging=0.9995"]),
+    ("lenet5-best: Muon, half as many passes", [
+        "epochs=*2",
+        "batch_size=256",
+        "augmentation.elastic=2",
+        'optimizer={"kind":"muon","lr":0.02,"matrix_lr":0.02,"momentum":0.9,"nesterov":true}',
+    ]),
 ]  # fmt: skip
 GUESSES: list[tuple[str, list[str]]] = [
     ("the recipe", []),
