@@ -84,9 +84,8 @@ def _usable(x: Tensor, *layers: nn.Module) -> bool:
     usable = (
         use is not None
         and x.dtype == torch.float32
-        and len(x) > 0  # no images have no address
         and x.device.type == "cpu"
-        and len(x) > 0
+        and len(x) > 0  # no images have no address
         and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)
     )
     if use and usable:
