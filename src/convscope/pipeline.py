@@ -12,9 +12,9 @@ from convscope.data.cache import CacheMode
 from convscope.data.catalog import load_test
 from convscope.data.dataset import Dataset, Splits
 from convscope.environment import peak_memory_bytes
-from convscope.errors import InputError, TrainingError, unknown_name
+from convscope.errors import InputError, Interrupted, TrainingError, unknown_name
 from convscope.evaluation.results import Evaluation
-from convscope.events import Listener, Stage, counting, ignore
+from convscope.events import Listener, Stage, Work, counting, ignore
 from convscope.recipes import recipe as recipe_by_name
 from convscope.reporting import evaluate_run
 from convscope.run import Run, RunDocument, open_run, read_split
@@ -36,6 +36,7 @@ from convscope.training.measuring import compute_of
 from convscope.training.progress import Progress
 from convscope.training.recipe import Recipe, override, recipe_from_json
 from convscope.training.signals import StopRequest
+from convscope.training.teachers import check_teachers, teacher_runs
 
 _CACHE_MODES: dict[str, CacheMode] = {mode: mode for mode in get_args(CacheMode)}
 
@@ -84,6 +85,7 @@ def train(
         keep = _CACHE_MODES[cache]
         check_tracker(track)
         chosen = resolve(recipe, data=data, settings=settings, seed=seed)
+        check_teachers(chosen, group)
         command = command_line(chosen, settings, skip_bad)
         begun = begun_by_this_launch(out, command)
         if begun is not None:
@@ -234,11 +236,35 @@ def _train(run: Run, splits: Splits, tell: Listener, group: Group, track: str | 
         started = time.monotonic()
         last: Progress | None = None
         with StopRequest() as stop:
+            _train_teachers(run, training, held_out, stop, tell)
             for last in fit(run, training, held_out, resume=True, stop=stop, group=group):
                 tell(last)
         run = _finish(run, time.monotonic() - started, last)
         evaluate_run(run, splits.test, write=True, robust=True, listen=tell)
     return run
+
+
+def _train_teachers(
+    run: Run, training: Dataset, held_out: Dataset | None, stop: StopRequest, tell: Listener
+) -> None:
+    """Train those that the recipe asks for, each in a run of its own; one that was cut goes on."""
+    recipe = recipe_from_json(run.document.recipe)
+    for number, teacher in enumerate(teacher_runs(run, recipe), 1):
+        if teacher.document.status == "complete":
+            continue
+        name, started = f"teacher {number} of {recipe.teachers.count}", time.monotonic()
+        last: Progress | None = None
+        try:
+            for last in fit(teacher, training, held_out, resume=True, stop=stop):
+                tell(Work(name, last.done, last.total))
+        except Interrupted as cut:
+            raise Interrupted(
+                f"stopped in {name}; go on with: convscope train --resume {printable(run.path)}",
+                cut.exit_code - 128,
+            ) from None
+        _finish(teacher, time.monotonic() - started, last)
+        if last is not None:
+            tell(Stage(f"{name}: loss {last.loss:.4f}, training {last.accuracy:.2%}"))
 
 
 def _choose_compute(run: Run, tell: Listener) -> Run:

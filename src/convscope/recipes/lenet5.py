@@ -1,7 +1,15 @@
 """Recipes for LeNet-5 in its three shapes."""
 
 from convscope.data.augment import Augmentation
-from convscope.training.recipe import Inputs, Loss, ModelChoice, Optimizer, Recipe, Schedule
+from convscope.training.recipe import (
+    Inputs,
+    Loss,
+    ModelChoice,
+    Optimizer,
+    Recipe,
+    Schedule,
+    Teachers,
+)
 
 
 def lenet5() -> Recipe:
@@ -132,8 +140,9 @@ def lenet5_best() -> Recipe:
     """As far as the classic shape goes: 61,706 weights, one network, one view of each image.
 
     40 passes over images distorted each time anew (affine and elastic), GELU, max pooling, Muon
-    along one cycle, the moving average of the weights. All 60,000 training images; what was chosen
-    was chosen on 10,000 of them, held out. The steps up to it: `benchmarks/lenet5_ladder.py`.
+    along one cycle, the moving average of the weights; learnt from the mean answer of four such
+    networks, which are trained first. All 60,000 training images; what was chosen was chosen on
+    10,000 of them, held out. The steps up to it: `benchmarks/lenet5_ladder.py`.
 
     convscope train lenet5-best --data mnist --seed S --set threads=1: NUMBERS
     """
@@ -147,6 +156,7 @@ def lenet5_best() -> Recipe:
         optimizer=Optimizer(kind="muon", lr=0.02, matrix_lr=0.02, momentum=0.9, nesterov=True),
         schedule=Schedule(kind="one-cycle", warmup=0.2, start=0.04, final=0.0),
         augmentation=Augmentation(shift=1.5, rotation=12.0, scale=0.12, shear=10.0, elastic=2.0),
+        teachers=Teachers(count=4),
         averaging=0.9995,
         validation=0.0,
         keep="last",

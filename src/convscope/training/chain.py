@@ -10,6 +10,7 @@ from convscope.training.distributed import ALONE, Group
 from convscope.training.gradients import GradientSums
 from convscope.training.losses import build_loss
 from convscope.training.recipe import Recipe
+from convscope.training.teachers import Teaching
 
 CLOSE = 1e-3
 """So near must a chain's gradients be to autograd's, as a share of the largest, to be used."""
@@ -21,19 +22,26 @@ class Gradients:
     Args:
         network: in training mode. recipe: for its loss. compute: how to compute.
         group: the processes whose gradients are added up.
+        teaching: what is learnt instead of the labels.
     """
 
     def __init__(
-        self, network: nn.Module, recipe: Recipe, compute: Compute, group: Group = ALONE
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        compute: Compute,
+        group: Group = ALONE,
+        teaching: Teaching | None = None,
     ) -> None:
         self.network, self.compute, self.group = network, compute, group
+        self.teaching = teaching
         self.loss = build_loss(recipe.loss)
         self._batch_size = recipe.batch_size
         self._smoothing = recipe.loss.label_smoothing
         self._parameters = list(network.parameters())
         self._sums = GradientSums(self._parameters, group)
         known = compute.uses_kernels and recipe.loss.kind == "cross-entropy"
-        self._may_chain = known and group.size == 1
+        self._may_chain = known and group.size == 1 and teaching is None
         self._chain: tuple[Step, list[Tensor]] | None = None
 
     def __call__(self, inputs: Tensor, labels: Tensor, n: int) -> tuple[float, int]:
@@ -65,12 +73,20 @@ class Gradients:
             parameter.grad = None
         with self.compute.autocast(), self.group.drawing(n):
             scores = self.network(inputs)
-        # A process without images of a small batch has nothing to add, but must take part.
-        loss = self.loss(scores.float(), labels) if len(labels) else scores.float().sum()
+        loss = self._loss_of(scores.float(), inputs, labels)
         share = len(labels) / n
-        (loss * share).backward()
+        (loss * share).backward()  # type: ignore[no-untyped-call]
         self._sums.finish()
         return loss.item() * share, int((scores.detach().argmax(1) == labels).sum())
+
+    def _loss_of(self, scores: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        if not len(labels):
+            return scores.sum()  # nothing to add, but this process must take part
+        if self.teaching is None:
+            return self.loss(scores, labels)
+        with self.compute.autocast():
+            answers = self.teaching.answers(inputs)
+        return self.teaching.loss(scores, answers)
 
     def _recorded(self, inputs: Tensor, labels: Tensor) -> tuple[Step, list[Tensor]] | None:
         """The network as a chain, if it is one and gives what autograd gives."""

@@ -29,6 +29,7 @@ from convscope.training.signals import StopRequest
 from convscope.training.single_images import IMAGES_A_CALL, SingleImages, single_images
 from convscope.training.start import keeps_epochs, starting_network
 from convscope.training.state import TrainingState
+from convscope.training.teachers import teaching
 from convscope.training.validation import rank, validate
 from convscope.training.watch import WINDOW, check_loss, label_entropy
 
@@ -64,7 +65,8 @@ class Loop:
         model = starting_network(run, recipe, compute, train.images, group)
         self.keeps_epochs = keeps_epochs(recipe, run)
         self.state = TrainingState(model, recipe, compute, group)
-        self.gradients = Gradients(self.state.network, recipe, compute, group)
+        taught = teaching(run, recipe, compute, group)
+        self.gradients = Gradients(self.state.network, recipe, compute, group, taught)
         alone = group.size == 1
         self.single = single_images(recipe, compute, model, self.state.optimizer) if alone else None
         self.started = time.monotonic()

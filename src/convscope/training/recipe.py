@@ -154,6 +154,22 @@ class Growth(_Part):
     share: Fraction = 0.0
 
 
+class Teachers(_Part):
+    """Networks trained first, whose mean answer is learnt instead of the labels.
+
+    See `training/teachers.py`.
+
+    Attributes:
+        count: how many; 0: the labels are learnt.
+        epochs: passes of each; 0: as many as the network makes.
+        temperature: what scores are divided by before the softmax, theirs and the network's.
+    """
+
+    count: int = Field(default=0, ge=0, le=32)
+    epochs: int = Field(default=0, ge=0, le=10_000)
+    temperature: Annotated[float, Field(ge=0.1, le=100.0)] = 3.0
+
+
 class Recipe(_Part):
     """Everything that decides what a training run computes.
 
@@ -165,6 +181,7 @@ class Recipe(_Part):
         max_steps: training ends after this many steps, in the midst of an epoch; 0: no limit.
         initial: what the weights begin with.
         growth: smaller pictures for the first steps.
+        teachers: networks that are trained first, to learn from.
         validation: share of the training images held out for validation (stratified, seeded).
         order: of the training images: drawn anew for each epoch, drawn `once` for all, or as they
             are `stored`.
@@ -206,6 +223,7 @@ class Recipe(_Part):
     augmentation: Augmentation = Augmentation()
     initial: Initial = Initial()
     growth: Growth = Growth()
+    teachers: Teachers = Teachers()
     order: Literal["anew", "once", "stored"] = "anew"
     validation: Annotated[float, Field(ge=0.0, le=0.5)] = 0.1
     averaging: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
@@ -234,6 +252,12 @@ class Recipe(_Part):
     def _growing_needs_resizing(self) -> "Recipe":
         if self.growth.size and (self.inputs.fit != "resize" or self.inputs.picture):
             raise ValueError("growth needs inputs.fit=resize and inputs.picture=0")
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_answer_in_probabilities(self) -> "Recipe":
+        if self.teachers.count and self.loss.kind != "cross-entropy":
+            raise ValueError("teachers.count above 0 needs loss.kind=cross-entropy")
         return self
 
     @model_validator(mode="after")

@@ -97,6 +97,7 @@ def single_images(
         or recipe.averaging
         or loss.label_smoothing
         or recipe.growth.size
+        or recipe.teachers.count
         or compute.fourier
     ):
         return None

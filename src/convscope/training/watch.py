@@ -43,7 +43,7 @@ def check_loss(recent: Sequence[float], steps_done: int, chance: float, recipe: 
             f"the loss became {loss} at step {steps_done}: the learning rate of {lr:g} is most "
             f"likely too high; try --set optimizer.lr={lr / 10:g}"
         )
-    if recipe.loss.kind != "cross-entropy" or len(recent) < WINDOW:
+    if recipe.loss.kind != "cross-entropy" or recipe.teachers.count or len(recent) < WINDOW:
         return
     mean = math.fsum(recent) / len(recent)
     if steps_done >= 2 * WINDOW and mean > 3 * chance + 2:
