@@ -232,6 +232,7 @@ paths = (
 @example(["epochs=" + "1" * 5_000])
 @example(["epochs" * 100_000 + "=1"])
 @example(["name=\udcff"])
+@example(['model={"\\u001f": null}', "model.name="])
 def test_any_assignment_gives_a_recipe_that_can_be_saved_or_an_input_error(
     assignments: list[str],
 ) -> None:

@@ -356,7 +356,7 @@ def _assign(document: dict[str, Any], keys: list[str], value: Any, path: str) ->
 
 
 def _names(document: Mapping[str, Any], above: str) -> list[str]:
-    return [above + key for key in document]
+    return [printable(above + key) for key in document]
 
 
 def describe(error: ValidationError, what: str) -> str:
