@@ -55,7 +55,7 @@ LADDER: list[tuple[str, list[str]]] = [
     ("elastic distortion", ["augmentation.elastic=1"]),
     ("a moving average of the weights", ["averaging=0.998"]),
     ("four times as many passes", ["epochs=*4", "averaging=0.9995"]),
-    ("lenet5-best: Muon, half as many passes", [
+    ("Muon, batches of 256, half as many passes", [
         "epochs=*2",
         "batch_size=256",
         "augmentation.elastic=2",

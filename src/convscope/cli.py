@@ -45,7 +45,7 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")
     epilog="\b\nExamples:\n"
     "  convscope train\n"
     "  convscope train lenet5 --data mnist --seed 1\n"
-    "  convscope train lenet5 --data photos/ --set epochs=20 --set optimizer.lr=0.002\n"
+    "  convscope train lenet5 --data photos/ --set epochs=20 --set validation=0.2\n"
     "  convscope train alexnet-fast --data photos/\n"
     "  convscope train alexnet-cifar --data cifar10 --precision fp32\n"
     '  convscope train lenet5 --set \'model.arguments.pool={"layer":"pool","kind":"average"}\'\n'

@@ -29,12 +29,13 @@ from convscope.run_setup import (
 )
 from convscope.text import printable
 from convscope.tracking import check_tracker, tracked
+from convscope.training.assignments import override
 from convscope.training.compute import use_threads
 from convscope.training.distributed import Group, joined
 from convscope.training.fit import fit
 from convscope.training.measuring import compute_of
 from convscope.training.progress import Progress
-from convscope.training.recipe import Recipe, override, recipe_from_json
+from convscope.training.recipe import Recipe, recipe_from_json
 from convscope.training.signals import StopRequest
 from convscope.training.teachers import check_teachers, teacher_runs
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from convscope.errors import InputError
 from convscope.recipes import RECIPES, recipe
 from convscope.text import printable
+from convscope.training.assignments import override
 from convscope.training.recipe import (
     Inputs,
     Loss,
@@ -16,7 +17,6 @@ from convscope.training.recipe import (
     Optimizer,
     Recipe,
     Schedule,
-    override,
     recipe_from_json,
 )
 

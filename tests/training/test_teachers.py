@@ -13,8 +13,9 @@ from convscope import pipeline
 from convscope.errors import InputError, Interrupted
 from convscope.events import Event, Stage, Work
 from convscope.run import Run, open_run, read_metrics
+from convscope.training.assignments import override
 from convscope.training.distributed import Group
-from convscope.training.recipe import Recipe, override
+from convscope.training.recipe import Recipe
 from convscope.training.teachers import Teaching, check_teachers
 
 SETTINGS = [

@@ -71,18 +71,19 @@ def test_a_field_is_varied_once() -> None:
 
 
 def test_by_default_rates_and_batch_are_varied() -> None:
-    rate, batch = default_dimensions(LENET5)
+    rate, matrix_rate, batch = default_dimensions(LENET5)
     assert isinstance(rate, Range)
     assert (rate.field, rate.log) == ("optimizer.lr", True)
-    assert (rate.low, rate.high) == pytest.approx((0.0008, 0.08))
+    assert (rate.low, rate.high) == pytest.approx((0.01, 1.0))
+    assert matrix_rate == Range("optimizer.matrix_lr", 0.02, 0.32, log=True)
     assert batch == Choices("batch_size", (80, 160, 320))
     names = [one.field for one in default_dimensions(recipe("alexnet-cifar"))]
     assert names == ["optimizer.lr", "optimizer.matrix_lr", "optimizer.weight_decay", "batch_size"]
 
 
 def test_the_recipe_itself_is_tried_where_it_can_be() -> None:
-    dimensions = parse_dimensions(["optimizer.lr=0.01..1", "batch_size=32,160"], LENET5)
-    assert own_values(dimensions, LENET5) == {"batch_size": 160}  # its rate is 0.008
+    dimensions = parse_dimensions(["optimizer.lr=0.2..1", "batch_size=32,160"], LENET5)
+    assert own_values(dimensions, LENET5) == {"batch_size": 160}  # its rate is 0.1
 
 
 def test_values_are_written_as_set_takes_them() -> None:

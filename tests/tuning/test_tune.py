@@ -65,7 +65,7 @@ def test_killed_and_started_again_it_ends_as_undisturbed(tmp_path: Path) -> None
     expected, _ = undisturbed.communicate(timeout=200)
     assert found(json.loads(out)) == found(json.loads(expected))
     document = json.loads(out)
-    assert document["trials"][0]["values"] == {"optimizer.lr": 0.008}  # the recipe as it is
+    assert document["trials"][0]["values"] == {"optimizer.lr": 0.1}  # the recipe as it is
     best = document["best"]
     accuracies = [one["accuracy"] for one in document["trials"] if one["state"] == "complete"]
     assert best["accuracy"] == max(accuracies)

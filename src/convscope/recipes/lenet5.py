@@ -25,7 +25,7 @@ def lenet5() -> Recipe:
         epochs=1,
         min_steps=400,
         batch_size=160,
-        optimizer=Optimizer(kind="muon", lr=0.1, matrix_lr=0.08, momentum=0.85, nesterov=True),
+        optimizer=Optimizer(kind="muon", lr=0.1, matrix_lr=0.08, momentum=0.8),
         schedule=Schedule(kind="one-cycle", warmup=0.1, start=0.04, final=0.0),
         validation=0.05,
         keep="last",

@@ -17,7 +17,8 @@ from convscope.recipes import recipe as recipe_by_name
 from convscope.studies.images import Images
 from convscope.studies.registry import get_probe
 from convscope.text import printable
-from convscope.training.recipe import Recipe, describe, override, recipe_from_json
+from convscope.training.assignments import override
+from convscope.training.recipe import Recipe, describe, recipe_from_json
 
 TUNING_SEED = 1_000_000
 """Of the trainings that choose a learning rate: none of those that are measured."""

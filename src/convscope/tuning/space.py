@@ -13,7 +13,8 @@ from typing import Any
 from convscope.documents import parse_json
 from convscope.errors import InputError
 from convscope.text import printable
-from convscope.training.recipe import Recipe, override
+from convscope.training.assignments import override
+from convscope.training.recipe import Recipe
 
 Value = str | int | float | bool
 MOST_CHOICES = 100

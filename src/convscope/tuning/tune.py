@@ -19,8 +19,9 @@ from convscope.run_data import load_for, split_for
 from convscope.run_setup import fit_to_data, keep_out_of_the_data, start_run
 from convscope.terminal import clock
 from convscope.text import printable
+from convscope.training.assignments import override
 from convscope.training.fit import fit
-from convscope.training.recipe import Recipe, override, recipe_from_json
+from convscope.training.recipe import Recipe, recipe_from_json
 from convscope.training.signals import StopRequest
 from convscope.training.validation import rank
 from convscope.tuning.report import render_report
