@@ -17,6 +17,7 @@ from convscope.training.assignments import override
 from convscope.training.distributed import Group
 from convscope.training.recipe import Recipe
 from convscope.training.teachers import Teaching, check_teachers
+from convscope.tuning.tune import tune
 
 SETTINGS = [
     "epochs=2",
@@ -167,3 +168,14 @@ def test_a_teacher_whose_weights_are_gone_is_named(tmp_path: Path) -> None:
 def _cut_after_teachers(event: Event) -> None:
     if isinstance(event, Stage) and event.text.startswith("teacher 2 of 2"):
         raise KeyboardInterrupt
+
+
+def test_tuning_compares_without_teachers(tmp_path: Path) -> None:
+    settings = [*SETTINGS, "teachers.count=3"]
+    found = tune(
+        "lenet5", settings=settings, trials=2, vary=["batch_size=100,200"], out=tmp_path / "study"
+    )
+    assert "teachers.count=3" in found.command
+    assert not list(tmp_path.rglob("teachers"))
+    with pytest.raises(InputError, match=r"teachers\.count is [12], and they are not trained"):
+        tune("lenet5", settings=SETTINGS, vary=["teachers.count=1,2"], out=tmp_path / "other")

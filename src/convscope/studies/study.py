@@ -18,7 +18,7 @@ from convscope.studies.images import Images
 from convscope.studies.registry import get_probe
 from convscope.text import printable
 from convscope.training.assignments import override
-from convscope.training.recipe import Recipe, describe, recipe_from_json
+from convscope.training.recipe import Recipe, Teachers, describe, recipe_from_json
 
 TUNING_SEED = 1_000_000
 """Of the trainings that choose a learning rate: none of those that are measured."""
@@ -246,6 +246,7 @@ _COMMON: dict[str, Any] = {
     "threads": 1,
     "device": "cpu",
     "min_steps": 0,
+    "teachers": Teachers(),
 }
 
 

@@ -50,13 +50,19 @@ def teaching(run: Run, recipe: Recipe, compute: Compute, group: Group) -> Teachi
     """The teachers of `run`, which are trained by now; None where it learns from labels.
 
     Raises:
-        InputError: several processes are to train it, or a teacher's weights are missing.
+        InputError: several processes are to train it, or teachers are not trained or damaged.
     """
     check_teachers(recipe, group)
     if not recipe.teachers.count:
         return None
+    runs = teacher_runs(run, recipe)
+    if any(one.document.status != "complete" for one in runs):
+        raise InputError(
+            f"teachers.count is {len(runs)}, and they are not trained: `convscope train` trains "
+            "them; elsewhere give teachers.count=0"
+        )
     order = MEMORY_FORMATS[compute.memory_format]
-    models = [load_model(one) for one in teacher_runs(run, recipe)]
+    models = [load_model(one) for one in runs]
     for model in models:
         model.to(compute.device)
         model.to(memory_format=order)  # type: ignore[call-overload]

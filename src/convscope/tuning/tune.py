@@ -120,7 +120,8 @@ def _one_trial(
     study: Study, splits: Splits, trials: int, stop: StopRequest, tell: Listener
 ) -> None:
     number, search = len(study.trials), Search(study)
-    recipe = override(study.recipe, assignments(search.values))
+    # Teachers would cost each trial their own trainings, and change little of what is compared.
+    recipe = override(study.recipe, ["teachers.count=0", *assignments(search.values)])
     run = _run_of(study, number, recipe, splits)
     label = f"trial {number + 1}/{trials}"
     started = time.monotonic()
