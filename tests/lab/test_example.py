@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from conftest import Inside
@@ -12,6 +13,8 @@ from convscope.evaluation.inference import log_probabilities
 from convscope.lab.runs import Runs
 from convscope.predictor import EXAMPLE
 from convscope.run import load_model, open_run
+
+MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
 
 
 def test_the_example_reads_digits() -> None:
@@ -24,11 +27,21 @@ def test_the_example_reads_digits() -> None:
 def test_the_example_is_whole_and_small_and_names_no_place() -> None:
     results = json.loads((EXAMPLE / "results.json").read_text("utf-8"))
     assert results["n"] == 10_000
-    assert results["accuracy"] > 0.99
+    assert results["accuracy"] > 0.995
     names = {"run.json", "metrics.jsonl", "results.json", "weights.safetensors", "report.html"}
     assert names <= {path.name for path in EXAMPLE.iterdir()}
     assert sum(path.stat().st_size for path in EXAMPLE.rglob("*") if path.is_file()) < 700_000
-    assert open_run(EXAMPLE).document.data.source == "mnist"
+    document = open_run(EXAMPLE).document
+    assert (document.recipe["name"], document.data.source) == ("lenet5-best", "mnist")
+
+
+@pytest.mark.skipif(not MNIST.is_dir(), reason=f"MNIST is not at {MNIST}")
+def test_the_example_is_as_good_as_it_says() -> None:
+    run, test = open_run(EXAMPLE), load(MNIST).test
+    scores = log_probabilities(load_model(run), test.images, run.document.preprocessing)
+    right = int((scores.argmax(1) == test.labels).sum())
+    said = json.loads((EXAMPLE / "results.json").read_text("utf-8"))["accuracy"]
+    assert abs(right / len(test) - said) <= 1e-4  # an image between two classes
 
 
 def test_predict_asks_the_example_where_no_model_is_named(inside: Inside, tmp_path: Path) -> None:
