@@ -43,6 +43,7 @@ class Gradients:
         known = compute.uses_kernels and recipe.loss.kind == "cross-entropy"
         self._may_chain = known and group.size == 1 and teaching is None
         self._chain: tuple[Step, list[Tensor]] | None = None
+        self._keeps_threads = teaching is None or not compute.uses_kernels
 
     def __call__(self, inputs: Tensor, labels: Tensor, n: int) -> tuple[float, int]:
         """This process's part of the batch's mean loss, and how many images it has told right.
@@ -51,6 +52,9 @@ class Gradients:
             inputs, labels: this process's part of the batch.
             n: images of the whole batch.
         """
+        if not self._keeps_threads:  # of teachers and pupil kernels compute nearly everything
+            self._keeps_threads = True
+            give_threads_to_kernels()
         # Always the whole batches, whichever comes first: a resumed run must take the same way.
         whole = len(inputs) == self._batch_size
         if self._chain is not None and not self._chain[0].is_current(self._parameters):
