@@ -16,7 +16,7 @@ from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError, unknown_name
 from convscope.evaluation.metrics import require_finite
 from convscope.evaluation.views import VIEWS, check_views, views_of
-from convscope.layers.fusing import are_kernels_in_use
+from convscope.layers.fusing import are_kernels_in_use, threads_for
 from convscope.layers.modes import evaluation_mode
 
 Progress = Callable[[int, int], None]
@@ -68,7 +68,12 @@ def log_probabilities(
         raise unknown_name("precision", precision, PRECISIONS)
     check_views(views, preprocessing)
     results = []
-    with evaluation_mode(model), torch.inference_mode(), _autocast(model, precision):
+    with (
+        evaluation_mode(model),
+        torch.inference_mode(),
+        _autocast(model, precision),
+        threads_for(model),
+    ):
         if batch_size is None:  # one image is a batch as small as can be
             batch_size = 1 if len(images) == 1 else _largest_batch(model, preprocessing)
         for start in range(0, len(images), batch_size):

@@ -38,6 +38,19 @@ def use_threads(number: int | None) -> None:
     _own_threads = number
 
 
+@contextmanager
+def all_threads() -> Iterator[None]:
+    """A context in which kernels have the threads and torch one; see `use_threads`."""
+    own, torchs = _own_threads, torch.get_num_threads()
+    use_threads(own or torchs)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(torchs)
+        use_threads(own)
+
+
 def address(tensor: Tensor | None) -> int | None:
     """Where its numbers lie; None for no tensor."""
     return None if tensor is None else tensor.data_ptr()

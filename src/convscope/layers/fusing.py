@@ -6,7 +6,7 @@ somebody watches a layer, they are the layers themselves.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from convscope.kernels import library
 from convscope.kernels.block import ACTIVATIONS, MOST_ELEMENTS, Plan, block
+from convscope.kernels.calls import all_threads
 from convscope.kernels.dense import dense as dense_by_kernels
 from convscope.layers.activation import Activate
 from convscope.layers.convolution import Convolution
@@ -49,6 +50,21 @@ def kernels_in_use() -> Iterator[Use]:
 def are_kernels_in_use() -> bool:
     """Whether this is such a context, and there are kernels: inputs then come best batch-last."""
     return _in_use.get() is not None
+
+
+@contextmanager
+def threads_for(model: nn.Module) -> Iterator[None]:
+    """A context in which the threads are where `model` is computed: with the kernels or with torch.
+
+    They are the kernels' where those are in use and know all layers that have weights.
+    """
+    weighted = [one for one in model.modules() if any(True for _ in one.parameters(recurse=False))]
+    known = all(
+        isinstance(one, nn.Linear) or (isinstance(one, Convolution) and one.is_plain)
+        for one in weighted
+    )
+    with all_threads() if known and are_kernels_in_use() else nullcontext():
+        yield
 
 
 def convolve_and_pool(
