@@ -22,7 +22,7 @@ from convscope.layers.convolution import Convolution
 from convscope.layers.padding import pad_sides, padding_sides
 from convscope.layers.pooling import activate_and_pool
 from convscope.layers.pools import AveragePool, MaxPool, MinPool, PoolModule
-from convscope.shapes import Window
+from convscope.layers.windows import native_padding
 
 
 @dataclass
@@ -72,9 +72,9 @@ def convolve_and_pool(
 ) -> Tensor:
     """`pool(activation(convolution(x)))`; see `activate_and_pool` for the order."""
     if _in_use.get() and convolution.is_plain:
-        plan = _plan(activation, pool)
+        height, width = convolution.output_size(*x.shape[-2:])
+        plan = _plan(activation, pool, height, width)
         if plan is not None and _usable(x, convolution, activation, pool):
-            height, width = convolution.output_size(*x.shape[-2:])
             if isinstance(pool, PoolModule):
                 pool.check(height, width)
             sides = padding_sides(*x.shape[-2:], convolution.grid)
@@ -115,29 +115,21 @@ def _activation(activation: nn.Module) -> str | None:
     return kind if kind in ACTIVATIONS else None
 
 
-def _plan(activation: nn.Module, pool: nn.Module) -> Plan | None:
-    """What the kernels are told of the two; None where they cannot do it."""
+def _plan(activation: nn.Module, pool: nn.Module, height: int, width: int) -> Plan | None:
+    """What the kernels are told of the two, for maps of a size; None where they cannot do it."""
     kind = _activation(activation)
     if kind is None or type(pool) not in {*_POOLINGS, nn.Identity}:
         return None
     if not isinstance(pool, PoolModule):
         return Plan(kind)
     rows, columns = pool.window
-    above, left = _border(rows), _border(columns)
+    if any(one.ceil or one.dilation != 1 or one.padding in ("same", "full") for one in pool.window):
+        return None
+    border = native_padding(height, width, pool.window)
     pooling = _POOLINGS[type(pool)]
-    if above is None or left is None or (pooling == "average" and above + left):
+    if border is None or (pooling == "average" and border != (0, 0)):
         return None
     if rows.kernel * columns.kernel > MOST_ELEMENTS:
         return None
     window, step = (rows.kernel, columns.kernel), (rows.stride, columns.stride)
-    return Plan(kind, pooling, window, step, (above, left))
-
-
-def _border(axis: Window) -> int | None:
-    """How far outside a pooling's windows begin; None where the kernels have no such windows."""
-    padding = 0 if axis.padding == "valid" else axis.padding
-    if isinstance(padding, tuple):
-        padding = padding[0] if padding[0] == padding[1] else -1
-    if isinstance(padding, str) or axis.ceil or axis.dilation != 1:
-        return None
-    return padding if 0 <= 2 * padding <= axis.kernel else None
+    return Plan(kind, pooling, window, step, border)
