@@ -41,6 +41,14 @@ def hidden_matrices(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
     return [parameter for parameter in parameters if parameter.ndim >= 2][1:-1]
 
 
+def velocity_of(weight: Tensor, state: dict[str, Any]) -> Tensor:
+    """What `state` holds of it between steps, where torch's SGD holds its own; at first zeros."""
+    if state.get("momentum_buffer") is None:
+        state["momentum_buffer"] = torch.zeros_like(weight)
+    found: Tensor = state["momentum_buffer"]
+    return found
+
+
 @torch.no_grad()
 def turn(weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
     """One step of one weight, in place; a convolution's is a matrix of a row for each map.
@@ -53,9 +61,7 @@ def turn(weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[st
         group: `lr`, `matrix_share` (of lr, for matrices), `momentum`, `nesterov`, and `dtype` of
             the iteration.
     """
-    if "momentum_buffer" not in state:
-        state["momentum_buffer"] = torch.zeros_like(weight)
-    velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
+    velocity = velocity_of(weight, state).mul_(group["momentum"]).add_(gradient)
     step = gradient + group["momentum"] * velocity if group["nesterov"] else velocity
     weight.mul_(len(weight) ** 0.5 / (weight.norm() + 1e-7))
     lr = group["lr"] * group["matrix_share"]

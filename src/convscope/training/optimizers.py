@@ -10,7 +10,7 @@ from torch import nn
 
 from convscope.kernels.adam import adam
 from convscope.kernels.muon import Moved, muon
-from convscope.training.muon import hidden_matrices, turn
+from convscope.training.muon import hidden_matrices, turn, velocity_of
 from convscope.training.recipe import Optimizer
 
 
@@ -115,7 +115,7 @@ class KernelMuon(Muon):
             Moved(
                 weight=one,
                 gradient=one.grad.contiguous(),
-                velocity=self._velocity(one),
+                velocity=velocity_of(one, self.state[one]),
                 lr=group["lr"] * group.get("matrix_share", 1.0),
                 turned="matrix_share" in group,
             )
@@ -131,13 +131,6 @@ class KernelMuon(Muon):
         )
 
     step.hooked = True  # type: ignore[attr-defined]  # as in _plain
-
-    def _velocity(self, parameter: nn.Parameter) -> torch.Tensor:
-        state = self.state[parameter]
-        if state.get("momentum_buffer") is None:
-            state["momentum_buffer"] = torch.zeros_like(parameter)
-        found: torch.Tensor = state["momentum_buffer"]
-        return found
 
 
 class SDLM(_SGD):  # type: ignore[misc, valid-type]
