@@ -126,6 +126,7 @@ def _go_on(run: Run, tell: Listener, group: Group, track: str | None) -> Run:
         else:  # it was cut after training and before its report
             evaluate(run, listen=tell)
         return run
+    check_teachers(recipe_from_json(run.document.recipe), group)
     splits = load_data(run, tell)
     if not same_data(splits, run):
         raise InputError(

@@ -1,5 +1,6 @@
 """Teachers: the loss by hand, and a training that is taught, cut and resumed."""
 
+import contextlib
 import math
 import os
 import signal
@@ -128,6 +129,19 @@ def test_several_processes_train_no_teachers() -> None:
         check_teachers(recipe("teachers.count=2"), Group(size=4))
     check_teachers(recipe("teachers.count=2"), Group())
     check_teachers(recipe(), Group(size=4))
+
+
+def test_several_processes_do_not_go_on_with_teachers(
+    taught: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said before any data are read or anything is trained."""
+    begun = taught.with_changes(status="training")
+    try:
+        monkeypatch.setattr(pipeline, "joined", lambda: contextlib.nullcontext(Group(size=2)))
+        with pytest.raises(InputError, match="2 processes; allowed"):
+            pipeline.resume(begun)
+    finally:
+        begun.with_changes(status="complete")
 
 
 @pytest.mark.parametrize(

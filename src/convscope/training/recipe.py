@@ -152,7 +152,7 @@ class Growth(_Part):
 class Teachers(_Part):
     """Networks trained first, whose mean answer is learnt instead of the labels.
 
-    See `training/teachers.py`.
+    See `training/teachers.py`. Label smoothing is then for them: no labels reach the network.
 
     Attributes:
         count: how many; 0: the labels are learnt.
