@@ -1,6 +1,7 @@
 """Probes on networks and pictures whose answers are known beforehand."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError
 from convscope.models import build
 from convscope.studies.images import Images, fingerprint, read
-from convscope.studies.probes import Trained, first_below, random_shifts
+from convscope.studies.probes import Trained, _with_border, first_below, random_shifts
 from convscope.studies.probes_place import push, ridge
 from convscope.studies.registry import run_probe
-from convscope.studies.squares import draw, read_squares
+from convscope.studies.squares import draw, read_places, read_squares
 from convscope.training.inputs import plan_preprocessing
 from convscope.training.recipe import ModelChoice, Recipe
 
@@ -117,6 +118,22 @@ def test_random_shifts_are_the_same_for_the_same_seed(digits: Splits) -> None:
     assert np.array_equal(random_shifts(pixels, 0, 0, 1), pixels)
 
 
+def test_pictures_are_moved_within_the_border_too(digits: Splits) -> None:
+    """LeNet-5's border of 2 is theirs, and what the network gets of them is the same."""
+    given = trained(digits)
+    pixels = np.asarray(digits.test.images[:10])
+    wide, plan = _with_border(pixels, given)
+    assert wide.shape == (10, 1, 32, 32)
+    narrow, whole = (
+        to_input(torch.from_numpy(np.array(images)), one.preprocessing)
+        for images, one in ((pixels, given), (wide, plan))
+    )
+    assert torch.equal(narrow, whole)
+    same, unchanged = _with_border(pixels, trained(digits, Says(one_class)))
+    assert same is pixels
+    assert not any(unchanged.preprocessing.padding)
+
+
 def test_first_below() -> None:
     assert first_below([2.0, 1.0, 0.5], 0.75) == 2.5
     assert first_below([0.5], 0.75) == 1.0
@@ -168,6 +185,18 @@ def test_squares_have_an_order_and_a_place() -> None:
             other = np.nonzero(image[1] == 255)[1]
             assert (columns.max() < other.min()) == (label == 0)  # red left of green
             assert (rows.max() < 16) == (label == upper)
+
+
+def test_of_places_only_the_place_tells_the_class() -> None:
+    data = read_places(train=200, test=10)
+    assert (data.train.name, data.train.classes) == ("places", ("above", "below"))
+    red_first = []
+    for image, label in zip(np.asarray(data.train.images), data.train.labels, strict=True):
+        rows, columns = np.nonzero(image[0] == 255)
+        assert (rows.max() < 16) == (label == 0)
+        red_first.append(bool(columns.max() < np.nonzero(image[1] == 255)[1].min()))
+    for label in (0, 1):  # 100 throws of a coin each: within five standard deviations
+        assert 25 <= np.sum(np.array(red_first)[data.train.labels == label]) <= 75
 
 
 def test_a_network_that_goes_by_the_place_is_wrong_when_places_are_swapped() -> None:
@@ -232,6 +261,25 @@ def test_slips_do_nothing_to_a_network_without_modes(digits: Splits) -> None:
     assert found == {"train_mode_accuracy": 0.1, "other_constants_accuracy": 0.1}
 
 
+@pytest.mark.parametrize(
+    ("mean", "std", "right"),
+    [(0.2, 1.0, 1.0), (0.0, 1.9, 1.0), (0.6, 1.0, 0.0), (0.0, 2.1, 0.0), (0.2, 1.7, 0.0)],
+)
+def test_other_constants_are_those_of_training_changed(
+    digits: Splits, mean: float, std: float, right: float
+) -> None:
+    """White pictures of a three; it says three where (1 − mean) / std is above 0.5."""
+
+    def rule(x: Tensor) -> Tensor:
+        return one_class(x) * (x.mean((1, 2, 3)) > 0.5)[:, None]
+
+    threes = digits.test.subset(np.flatnonzero(digits.test.labels == 3), split="test")
+    white = replace(threes, images=np.full_like(np.asarray(threes.images), 255))
+    given = replace(trained(digits, Says(rule)), test=white)
+    found = run_probe("slips", given, {"mean": (mean,), "std": (std,)})
+    assert found == {"train_mode_accuracy": 1.0, "other_constants_accuracy": right}
+
+
 def test_slips_leave_the_network_as_it_was() -> None:
     data = read_squares(train=20, test=10)
     network = build("ablation", {"classes": 2, "norm": {"layer": "norm", "kind": "batch"}}).eval()
@@ -266,6 +314,13 @@ def test_changes_of_images() -> None:
     assert small.images.shape == (20, 1, 14, 14)
     cells = np.asarray(plain_ones.images[0, 0, :2, :2], dtype=float)
     assert small.images[0, 0, 0, 0] == np.rint(cells.mean())
+    for change, choose in (("shrink-max", np.max), ("shrink-min", np.min)):
+        one = read(plan.model_copy(update={"changes": (change,)}), 0).train.images
+        assert one.shape == (20, 1, 14, 14)
+        assert one.dtype == np.uint8
+        for row, column in ((5, 7), (6, 6)):
+            window = plain_ones.images[:, 0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            assert np.array_equal(one[:, 0, row, column], choose(window, axis=(1, 2)))
     grey = read(Images(source="pictures", train=20, test=10, changes=("grey",)), 0).train
     assert grey.image_shape[0] == 1
     with pytest.raises(InputError, match="unknown change of images 'inverted'"):

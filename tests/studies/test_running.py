@@ -20,7 +20,8 @@ from convscope.recipes import recipe as recipe_by_name
 from convscope.studies.jobs import job_key, read_row, settled
 from convscope.studies.page import study_html
 from convscope.studies.results import read_results, rows_csv, write_results
-from convscope.studies.running import Plan, choose_sources, run_study
+from convscope.studies.running import Plan, _best, _data, choose_sources, run_study
+from convscope.studies.study import Budget
 from convscope.studies.work import do_jobs
 
 TUNED: dict[str, Any] = {"tune": {"values": [0.0001, 0.004]}}
@@ -220,6 +221,28 @@ def test_data_stand_for_digits_or_pictures() -> None:
     assert choose_sources(["shapes"])["pictures"] == "shapes"
     with pytest.raises(InputError, match="unknown data set 'mnits'"):
         choose_sources(["mnits"])
+
+
+def test_the_best_value_is_the_smallest_of_the_equally_good() -> None:
+    rows: dict[str, Any] = {
+        "a": {"history": [{"train_accuracy": 0.9}, {"train_accuracy": 0.5}]},
+        "b": {"history": [{"train_accuracy": 0.7, "validation_accuracy": 0.3}]},
+        "c": {"history": [{"train_accuracy": 0.7, "validation_accuracy": 0.4}]},
+        "d": {"history": []},  # its training failed
+    }
+    tried = {("one", 0.1): "a", ("one", 0.2): "b", ("one", 0.3): "c", ("two", 0.1): "d"}
+    assert _best(tried, rows, "train_accuracy") == {"one": 0.2}
+    assert _best(tried, rows, "validation_accuracy") == {"one": 0.3}
+    assert _best({("one", 0.1): "not yet"}, rows, "train_accuracy") == {}
+
+
+def test_sizes_that_differ_from_arm_to_arm_are_told() -> None:
+    arms = [{"name": str(size), "images": {"train": size}} for size in (100, 40, 250)]
+    (one,) = _data(small_study(arms=arms, claims=[]), Budget(), Plan())
+    assert (one["least_train"], one["train"]) == (40, 250)
+    (same,) = _data(small_study(), Budget(train=70), Plan())
+    assert same["train"] == 70
+    assert "least_train" not in same
 
 
 def test_the_python_function_refuses_what_it_does_not_know(tmp_path: Path) -> None:

@@ -33,6 +33,13 @@ def test_an_arm_changes_its_fields_and_nothing_else() -> None:
     assert second.model.arguments == {"pool": {"layer": "pool", "kind": "average"}}
 
 
+def test_steps_take_the_place_of_epochs() -> None:
+    study, budget = small_study(), Budget(epochs=7, steps=90)
+    for arm in study.arms:
+        recipe = study.recipe_of(arm, budget)
+        assert (recipe.min_steps, recipe.max_steps) == (90, 90)
+
+
 def test_budget_and_arm_decide_the_images() -> None:
     study = small_study(
         arms=[{"name": "a"}, {"name": "b", "images": {"source": "pictures", "train": 30}}],

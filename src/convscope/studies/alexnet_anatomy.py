@@ -1,5 +1,6 @@
 """AlexNet as published, and what the document says of it. Counted."""
 
+from convscope.studies.comparisons import same
 from convscope.studies.study import Arm, Claim, Comparison, Study
 
 
@@ -10,7 +11,7 @@ def _is(claim: str, quote: str, part: str, *comparisons: Comparison, **more: str
 
 
 def _equals(measure: str, value: float, condition: str = "", arm: str = "paper") -> Comparison:
-    return Comparison(measure=measure, arm=arm, constant=value, expect="same", condition=condition)
+    return same(measure, arm, value, condition=condition)
 
 
 STUDY = Study(

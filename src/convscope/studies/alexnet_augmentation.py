@@ -1,6 +1,7 @@
 """Augmentation, one kind at a time."""
 
 from convscope.studies.alexnet_common import FULL, HELD, QUICK, accuracy, claim, gap
+from convscope.studies.comparisons import more
 from convscope.studies.study import Arm, Study
 
 _KINDS = {
@@ -17,19 +18,25 @@ STUDY = Study(
     changed="the augmentation of the training images",
     recipe="study-pictures",
     images={"source": "pictures"},
-    probes=("accuracy",),
+    probes=("accuracy", {"probe": "shift", "most": 3, "images": 1000}),
     arms=(
         Arm(name="none"),
         *(Arm(name=name, set={"augmentation": kind}) for name, kind in _KINDS.items()),
     ),
     quick=QUICK.model_copy(update={"train": 1000, "epochs": 12}),
-    full=FULL.model_copy(update={"train": 5000, "epochs": 40}),
+    full=FULL.model_copy(update={"train": 5000, "epochs": 30}),
     claims=(
         claim(
             "augmentation-crop",
             "random cropping … improved the model's ability to handle variations",
             "2.5",
-            [accuracy("crop", "none", "accuracy"), gap("crop", "none", "gap")],
+            [
+                accuracy("crop", "none", "accuracy"),
+                gap("crop", "none", "gap"),
+                more(
+                    "shifted_accuracy", "crop", "none", margin=0.01, condition="of shifted pictures"
+                ),
+            ],
         ),
         claim(
             "augmentation-flip",

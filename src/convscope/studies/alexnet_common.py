@@ -2,41 +2,31 @@
 
 from collections.abc import Sequence
 
+from convscope.studies.comparisons import less, more
 from convscope.studies.study import Budget, Claim, Comparison
 
 ARGUMENTS = "model.arguments"
+OURS = "ours, not in the document"
 QUICK = Budget(train=2000, test=2000, epochs=6, seeds=3)
-FULL = Budget(train=20000, test=0, epochs=10, seeds=10)
+FULL = Budget(train=20000, test=0, epochs=6, seeds=10)
 HELD = "images, epochs, schedule, seeds; AlexNet's plan at a twelfth of its width on 32 × 32 pixels"
 
 
 def source(part: str) -> str:
-    """Where the document says it."""
-    return f"Analyzing AlexNet, {part}"
+    """Where the document says it: a section of its part on AlexNet, or another part's name."""
+    if not part:
+        return OURS
+    return f"Analyzing AlexNet, {part}" if part[0].isdigit() else part
 
 
 def accuracy(arm: str, reference: str, condition: str = "", *, margin: float = 0.01) -> Comparison:
     """The arm has the higher test accuracy."""
-    return Comparison(
-        measure="test_accuracy",
-        arm=arm,
-        reference=reference,
-        expect="more",
-        margin=margin,
-        condition=condition,
-    )
+    return more("test_accuracy", arm, reference, margin=margin, condition=condition)
 
 
 def gap(arm: str, reference: str, condition: str = "") -> Comparison:
     """The arm has the smaller gap between training and test accuracy."""
-    return Comparison(
-        measure="gap",
-        arm=arm,
-        reference=reference,
-        expect="less",
-        margin=0.02,
-        condition=condition,
-    )
+    return less("gap", arm, reference, margin=0.02, condition=condition)
 
 
 def claim(

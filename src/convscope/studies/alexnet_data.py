@@ -3,7 +3,7 @@
 from convscope.studies.alexnet_common import FULL, HELD, QUICK, accuracy, claim
 from convscope.studies.study import Arm, Study
 
-_SIZES = (250, 500, 1000, 2000)
+_SIZES = (250, 500, 1000, 2000, 4000, 8000, 16000)
 
 STUDY = Study(
     name="alexnet-data",
@@ -11,12 +11,11 @@ STUDY = Study(
     question="How much do more training images help?",
     changed="the number of training images, with as many steps",
     recipe="study-pictures",
-    set={"min_steps": 160, "max_steps": 160},
     images={"source": "pictures"},
     probes=("accuracy",),
     arms=tuple(Arm(name=f"{size:,} images", images={"train": size}) for size in _SIZES),
-    quick=QUICK,
-    full=FULL,
+    quick=QUICK.model_copy(update={"steps": 160}),
+    full=FULL.model_copy(update={"steps": 1600}),
     claims=(
         claim(
             "data-generalises",
@@ -29,6 +28,6 @@ STUDY = Study(
             comment="points of test accuracy for each doubling of the training set",
         ),
     ),
-    held_equal=HELD.replace("images, epochs, ", "") + "; 160 steps of 64 images in every arm",
+    held_equal=HELD.replace("images, epochs, ", "") + "; the number of steps, of 64 images each",
     method="fewer images are seen more often, so that the number of steps is the same",
 )

@@ -1,19 +1,12 @@
 """Seconds of a training step: ReLU, tanh, local response normalisation, two columns."""
 
 from convscope.studies.alexnet_common import ARGUMENTS, claim
+from convscope.studies.comparisons import more
 from convscope.studies.study import Arm, Budget, Comparison, Study
 
 
 def _faster(arm: str, condition: str = "") -> Comparison:
-    return Comparison(
-        measure="seconds_ratio",
-        arm=arm,
-        constant=1,
-        kind="ratio",
-        expect="more",
-        margin=0.05,
-        condition=condition,
-    )
+    return more("seconds_ratio", arm, 1, margin=0.05, condition=condition, ratio=True)
 
 
 STUDY = Study(
@@ -44,8 +37,8 @@ STUDY = Study(
         ),
         claim(
             "norm-costs",
-            "used to normalize the responses of neurons",
-            "1.4",
+            "normalisation costs time",
+            "",
             [_faster("LRN", "LRN"), _faster("batch norm", "batch norm")],
             comment="what normalisation costs: time of a step with it by that without",
         ),

@@ -13,7 +13,13 @@ from typing import Any
 from convscope.files import write_atomically
 from convscope.studies.questions import STUDIES
 from convscope.studies.results import read_results
-from convscope.studies.wording import compared_text, effect_text, verdict_text
+from convscope.studies.wording import (
+    compared_text,
+    effect_text,
+    length_text,
+    training_images_text,
+    verdict_text,
+)
 
 TOPICS = {"pooling": "Pooling", "padding": "Padding", "lenet5": "LeNet-5", "alexnet": "AlexNet"}
 BUSY = 1.5
@@ -28,6 +34,7 @@ def claims_markdown(documents: Sequence[Document]) -> str:
     counts: dict[str, int] = {}
     for claim in claims:
         counts[claim["verdict"]] = counts.get(claim["verdict"], 0) + 1
+    others = sum("not in the document" in claim["source"] for claim in claims)
     short = sum(claim["seeds_needed"] is not None for claim in claims)
     tally = ", ".join(
         f"{counts[word]} {word}"
@@ -38,18 +45,19 @@ def claims_markdown(documents: Sequence[Document]) -> str:
         "# Claims, measured",
         "",
         f"{len(claims)} claims about pooling, padding, LeNet-5 and AlexNet, quoted from the source "
-        "document in a few words (two are others', and say so), each tried by an experiment that "
-        f"you can run: {tally}. Of those undecided, {short} are underpowered: their row says how "
-        "many seeds would make the interval as narrow as the smallest effect that matters. Where "
+        f"document in a few words ({others} are others' or ours, and say so), each tried by an "
+        f"experiment that you can run: {tally}. {_short(short)} Where "
         "the document is wrong, [errata](errata.md) has the correction; how to run and write "
         "studies is in [studies](studies.md).",
         "",
         "An effect is the mean of paired differences (the same seeds in both arms) with its 95 % "
         "interval (Student's t), or a ratio (×); accuracies differ in points. n is the number of "
-        "pairs; 'counted' means that there is nothing to sample. A verdict needs p < 0.05 after "
-        "Holm's correction over all comparisons of the study; 'depends' says on what. 'Not "
-        "supported' is no refutation: the interval holds zero; where it is underpowered, more "
-        "seeds may decide it. Those with one pair, and those not run yet, wait for their seeds.",
+        "pairs; 'counted' means that there is nothing to sample. Intervals are over seeds, for "
+        "these test images. A verdict needs p < 0.05 after Holm's correction over all comparisons "
+        "of the study, so that an interval of its own may just leave out zero and yet decide "
+        "nothing; that two are 'the same' needs an interval within the smallest effect that "
+        "matters, which each study names. 'Depends' says on what. 'Not supported' is no "
+        "refutation: it says whether an effect that matters is excluded, or more seeds are needed.",
         "",
         "This page is made from `studies/results/*.json` by `python -m convscope.studies.claims "
         "studies/results docs/claims.md`.",
@@ -62,6 +70,15 @@ def claims_markdown(documents: Sequence[Document]) -> str:
         for document in chosen:
             parts += _table(document)
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _short(count: int) -> str:
+    if not count:
+        return "Of those undecided, none is underpowered."
+    return (
+        f"Of those undecided, {count} {'is' if count == 1 else 'are'} underpowered: their row says "
+        "how many seeds would make the interval as narrow as the smallest effect that matters."
+    )
 
 
 def _table(document: Document) -> list[str]:
@@ -119,7 +136,7 @@ def _made(document: Document) -> str:
     data = "; ".join(
         SHOWN.get(one["name"], one["name"])
         + (
-            f", {one['train']:,} training and {one['test']:,} test images"
+            f", {training_images_text(one)} training and {one['test']:,} test images"
             if document["trained"]
             else ""
         )
@@ -127,7 +144,7 @@ def _made(document: Document) -> str:
     )
     facts = [data]
     if document["trained"]:
-        facts.append(f"{budget['epochs']} epochs")
+        facts.append(length_text(budget))
     if not document["rows"]:
         return ". ".join(facts) + ". **Not run yet.**"
     if document["trained"] or document["timing"]:

@@ -5,8 +5,10 @@ choice. The training images are drawn anew for each seed, the same in every arm;
 are always the same.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,26 +19,33 @@ from convscope.data.dataset import Dataset, Splits
 from convscope.data.split import stratified
 from convscope.errors import unknown_name
 from convscope.seeds import derive_seed
-from convscope.studies.squares import read_squares
+from convscope.studies.squares import read_places, read_squares
 from convscope.text import printable
 
 Pixels = npt.NDArray[np.uint8]
 
 DEFAULTS = {"digits": "mnist-sample", "pictures": "shapes"}
 """What stands for each kind of images where the user names no data."""
+DRAWN = {"squares": read_squares, "places": read_places}
 _LUMA = (0.299, 0.587, 0.114)
-CHANGES = ("invert", "grey", "shrink")
+CHANGES = ("invert", "grey", "shrink", "shrink-max", "shrink-min")
+_CELLS: dict[str, Callable[..., Any]] = {
+    "shrink": np.mean,
+    "shrink-max": np.max,
+    "shrink-min": np.min,
+}
 
 
 class Images(BaseModel):
     """Which images a job works on.
 
     Attributes:
-        source: `digits` or `pictures`, which the user's choice of data replaces; `squares`, the
-            two-class set of `squares.py`; or a name or path as for `convscope.load`.
+        source: `digits` or `pictures`, which the user's choice of data replaces; `squares` and
+            `places`, the two-class sets of `squares.py`; or a name or path as for `convscope.load`.
         train, test: how many, each class in proportion; 0 is all there are.
         changes: in this order: `invert` (dark becomes light), `grey` (colours to grey levels),
-            `shrink` (half the height and width, by averaging).
+            `shrink` (half the height and width, by averaging), `shrink-max`, `shrink-min` (by the
+            largest or smallest of each 2 × 2 levels).
         size: height and width where the images are larger.
     """
 
@@ -61,10 +70,7 @@ def read(images: Images, seed: int) -> Splits:
     whole = _whole(images.source, images.size)
     train = _some(whole.train, images.train, derive_seed(seed, "study images"))
     test = _some(whole.test, images.test, 0)
-    return Splits(
-        train=_changed(train, images.changes),
-        test=_changed(test, images.changes),
-    )
+    return Splits(train=_changed(train, images.changes), test=_changed(test, images.changes))
 
 
 def fingerprint(images: Images) -> str:
@@ -87,8 +93,8 @@ def facts(images: Images) -> dict[str, str | int]:
 
 @lru_cache(maxsize=4)
 def _whole(source: str, size: int) -> Splits:
-    if source == "squares":
-        return read_squares()
+    if source in DRAWN:
+        return DRAWN[source]()
     return load(DEFAULTS.get(source, source), size=(size, size), cache="always")
 
 
@@ -108,10 +114,10 @@ def _changed(data: Dataset, changes: tuple[str, ...]) -> Dataset:
             # ITU-R 601 luma, as everywhere here
             luma = np.einsum("nchw,c->nhw", pixels.astype(np.float32), np.array(_LUMA, np.float32))
             pixels = np.rint(luma[:, None]).astype(np.uint8)
-        elif change == "shrink":
+        elif change in _CELLS:
             n, channels, height, width = pixels.shape
             cells = pixels[:, :, : height // 2 * 2, : width // 2 * 2].reshape(
                 n, channels, height // 2, 2, width // 2, 2
             )
-            pixels = np.rint(cells.mean(axis=(3, 5), dtype=np.float32)).astype(np.uint8)
+            pixels = np.rint(_CELLS[change](cells, axis=(3, 5))).astype(np.uint8)
     return replace(data, images=pixels) if changes else data

@@ -1,5 +1,6 @@
 """LeNet-5 as published, as the field has it, and as the document's program has it. Counted."""
 
+from convscope.studies.comparisons import less, same
 from convscope.studies.study import Arm, Claim, Comparison, Study
 
 
@@ -10,7 +11,7 @@ def _is(claim: str, quote: str, part: str, *comparisons: Comparison, **more: str
 
 
 def _equals(measure: str, value: float, arm: str = "paper", condition: str = "") -> Comparison:
-    return Comparison(measure=measure, arm=arm, constant=value, expect="same", condition=condition)
+    return same(measure, arm, value, condition=condition)
 
 
 STUDY = Study(
@@ -47,7 +48,7 @@ STUDY = Study(
             "the second convolutional layer applies sixteen 5x5 filters",
             "1.2",
             _equals("maps_c3", 16),
-            _equals("parameters_c3", 2416, condition="each seeing all six maps"),
+            _equals("parameters_c3", 2416, condition="parameters, if each sees all six maps"),
             comment="sixteen maps, but sparse ones: 1,516 parameters in place of 2,416",
         ),
         _is(
@@ -80,10 +81,10 @@ STUDY = Study(
             "lenet-output",
             "the output layer uses the softmax activation function",
             "1.5",
-            Comparison(measure="parameters_output", arm="paper", constant=850, expect="same"),
+            same("parameters_output", "paper", 850),
             published="Euclidean RBF units with fixed codes (LeCun et al. 1998)",
-            comment="a softmax layer of 84 inputs has 850 parameters; the paper's RBF output "
-            "has none",
+            comment="a softmax layer of 84 inputs has 850 parameters; the paper's RBF output has "
+            "none",
         ),
         _is(
             "lenet-program",
@@ -98,29 +99,21 @@ STUDY = Study(
             "lenet-small-memory",
             "it requires less memory",
             "3",
-            Comparison(
-                measure="parameters", arm="paper", reference="AlexNet", kind="ratio", expect="less"
-            ),
+            less("parameters", "paper", "AlexNet", ratio=True),
             comment="parameters of LeNet-5 by those of the document's AlexNet",
         ),
         _is(
             "lenet-small-work",
             "… and computational power",
             "3",
-            Comparison(
-                measure="multiply_adds",
-                arm="paper",
-                reference="AlexNet",
-                kind="ratio",
-                expect="less",
-            ),
+            less("multiply_adds", "paper", "AlexNet", ratio=True),
             comment="multiply-adds for one image by those of the document's AlexNet",
         ),
         _is(
             "lenet-shallow",
             "limited depth … relatively shallow",
             "3",
-            Comparison(measure="convolutions", arm="document", reference="AlexNet", expect="less"),
+            less("convolutions", "document", "AlexNet"),
         ),
     ),
     held_equal="nothing: these are different networks",

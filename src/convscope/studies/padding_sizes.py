@@ -1,5 +1,6 @@
 """What padding does to the size of maps, to arithmetic and to memory. Counted."""
 
+from convscope.studies.comparisons import less, more
 from convscope.studies.study import Arm, Claim, Comparison, Study
 
 _PAD = "model.arguments.padding"
@@ -58,25 +59,13 @@ STUDY = Study(
             id="valid-less-work",
             quote="this reduction in size can help control computational complexity",
             source="Pooling and padding, 4",
-            comparisons=(
-                Comparison(
-                    measure="multiply_adds",
-                    arm="valid",
-                    reference="same",
-                    kind="ratio",
-                    expect="less",
-                ),
-            ),
+            comparisons=(less("multiply_adds", "valid", "same", ratio=True),),
         ),
         Claim(
             id="valid-less-memory",
             quote="… and memory requirements",
             source="Pooling and padding, 4",
-            comparisons=(
-                Comparison(
-                    measure="kept_bytes", arm="valid", reference="same", kind="ratio", expect="less"
-                ),
-            ),
+            comparisons=(less("kept_bytes", "valid", "same", ratio=True),),
             comment="bytes that a training step of 128 images keeps for the backward pass",
         ),
         Claim(
@@ -85,30 +74,15 @@ STUDY = Study(
             "resolution",
             source="Pooling and padding, 3.3",
             comparisons=(
-                Comparison(
-                    measure="size_c1", arm="full", reference="same", expect="more", condition="up"
-                ),
-                Comparison(
-                    measure="size_c1",
-                    arm="valid",
-                    reference="same",
-                    expect="less",
-                    condition="down",
-                ),
+                more("size_c1", "full", "same", condition="up"),
+                less("size_c1", "valid", "same", condition="down"),
             ),
         ),
         Claim(
             id="padding-and-stride",
             quote="padding can help where the stride does not evenly divide the input size",
             source="Pooling and padding, 3.4",
-            comparisons=(
-                Comparison(
-                    measure="size_s2",
-                    arm="29, pooling padded",
-                    reference="29, pooling cut",
-                    expect="more",
-                ),
-            ),
+            comparisons=(more("size_s2", "29, pooling padded", "29, pooling cut"),),
             comment="25 rows pooled in twos: 12 windows leave out the last row, 13 with "
             "padding do not",
         ),

@@ -16,8 +16,10 @@ from convscope.studies.verdicts import is_share
 from convscope.studies.wording import (
     compared_text,
     effect_text,
+    length_text,
     measure_text,
     number,
+    training_images_text,
     value_text,
     verdict_text,
 )
@@ -96,8 +98,8 @@ def _word(claim: Mapping[str, Any]) -> str:
 def _claims(document: Document) -> Section:
     lead = (
         "Each effect is the mean of paired differences, seed by seed, with its 95 % interval "
-        "(Student's t). The shade is what would be too small to matter. A verdict needs "
-        "p &lt; 0.05 after Holm's correction over all comparisons of the study."
+        "(Student's t). The shade is what would be too small to matter. A verdict needs p &lt; "
+        "0.05 after Holm's correction over all comparisons of the study."
     )
     if not document["trained"] and not document["timing"]:
         lead = "These numbers are counted from the networks, not sampled: they have no interval."
@@ -241,20 +243,20 @@ def _method(document: Document) -> Section:
     facts: dict[str, Any] = {
         **({"how it was measured": document["method"]} if document["method"] else {}),
         "data": "; ".join(
-            f"{one['name']}: {one['train']:,} of {one['of_train']:,} training images, "
+            f"{one['name']}: {training_images_text(one)} of {one['of_train']:,} training images, "
             f"{one['test']:,} of {one['of_test']:,} test images"
             for one in document["data"]
         ),
     }
     if document["trained"]:
-        facts["epochs"] = document["budget"]["epochs"]
+        facts["length of a training"] = length_text(document["budget"])
         facts["seeds"] = (
             f"0 to {max(seeds_done(document), 1) - 1}, the same in every arm: initial weights, "
-            "order, and which training images"
+            "order, and which training images where not all are taken"
         )
     if tuned and tuned["values"]:
         chosen = ", ".join(f"{arm} {value:g}" for arm, value in tuned["values"].items())
-        facts[f"chosen on held-out training images: {tuned['field']}"] = chosen
+        facts[f"chosen for each arm: {tuned['field']}"] = chosen
     if document["failures"]:
         facts["failed trainings"] = ", ".join(
             f"{one['arm']}, seed {one['seed']}" for one in document["failures"]
@@ -264,7 +266,9 @@ def _method(document: Document) -> Section:
         "versions": ", ".join(f"{name} {value}" for name, value in made["versions"].items()),
         "date": made["date"],
     }
-    command = f"convscope study {document['study']} --budget {document['budget']['name']} --report"
+    seeds = f" --seeds {document['seeds']}" if document["trained"] or document["timing"] else ""
+    budget = document["budget"]["name"]
+    command = f"convscope study {document['study']} --budget {budget}{seeds} --report"
     body = facts_html(facts) + f"<pre><code>{html_text(command)}</code></pre>"
     lead = "The test images are read once, after everything was chosen. The same seeds give the "
     return Section("method", "How it was done", lead + "same numbers on the same machine.", body)

@@ -1,5 +1,6 @@
 """Does pooling cut computation, memory and parameters, and by how much? Counted, not sampled."""
 
+from convscope.studies.comparisons import less, same
 from convscope.studies.study import Arm, Claim, Comparison, Study
 
 _POOL = "model.arguments.pool"
@@ -39,10 +40,8 @@ STUDY = Study(
             quote="reduces the size of the feature maps by half",
             source="Exploring LeNet, 2",
             comparisons=(
-                Comparison(
-                    measure="size_s2", arm="max", constant=14, expect="same", condition="S2"
-                ),
-                Comparison(measure="size_s4", arm="max", constant=5, expect="same", condition="S4"),
+                same("size_s2", "max", 14, condition="S2"),
+                same("size_s4", "max", 5, condition="S4"),
             ),
             published="28 → 14 and 10 → 5 (LeCun et al. 1998)",
             comment="height and width are halved; the number of values is quartered",
@@ -51,26 +50,14 @@ STUDY = Study(
             id="pooling-fewer-computations",
             quote="smaller feature maps require fewer computations",
             source="Pooling and padding, 1.4",
-            comparisons=(
-                Comparison(
-                    measure="multiply_adds",
-                    arm="max",
-                    reference="none",
-                    kind="ratio",
-                    expect="less",
-                ),
-            ),
+            comparisons=(less("multiply_adds", "max", "none", ratio=True),),
             comment="multiply-adds of LeNet-5 with pooling by those without",
         ),
         Claim(
             id="pooling-less-memory",
             quote="smaller feature maps require less memory",
             source="Pooling and padding, 1.8",
-            comparisons=(
-                Comparison(
-                    measure="kept_bytes", arm="max", reference="none", kind="ratio", expect="less"
-                ),
-            ),
+            comparisons=(less("kept_bytes", "max", "none", ratio=True),),
             comment="bytes that a training step of 128 images keeps for the backward pass",
         ),
         Claim(
@@ -78,16 +65,13 @@ STUDY = Study(
             quote="reducing the number of parameters",
             source="Pooling and padding, 1.1",
             comparisons=(
-                Comparison(
-                    measure="parameters", arm="max", reference="none", kind="ratio", expect="less"
-                ),
-                Comparison(
-                    measure="parameters_c3",
-                    arm="max",
-                    reference="none",
-                    kind="ratio",
-                    expect="less",
+                less("parameters", "max", "none", ratio=True),
+                less(
+                    "parameters_c3",
+                    "max",
+                    "none",
                     condition="in the convolution that follows",
+                    ratio=True,
                 ),
             ),
             comment="the saving is all in the first fully connected layer; a convolution has as "
@@ -98,9 +82,7 @@ STUDY = Study(
             quote="pooling involves no learnable parameters",
             source="Pooling and padding, 1.5",
             comparisons=tuple(
-                Comparison(
-                    measure="pool_parameters", arm=arm, constant=0, expect="same", condition=arm
-                )
+                same("pool_parameters", arm, 0, condition=arm)
                 for arm in ("max", "subsampling", "mixed")
             ),
             published="LeNet-5's own pooling has 12 + 32 (LeCun et al. 1998)",
@@ -108,19 +90,10 @@ STUDY = Study(
         ),
         Claim(
             id="pooling-or-stride-cost",
-            quote="pooling … making the CNN more computationally efficient",
-            source="Pooling and padding, 1.4",
-            comparisons=(
-                Comparison(
-                    measure="multiply_adds",
-                    arm="max",
-                    reference="strided",
-                    kind="ratio",
-                    expect="less",
-                    condition="than a strided convolution",
-                ),
-            ),
-            comment="what saves is the stride; where a convolution has it, it saves no less. The "
+            quote="what saves computation is the stride, not the maximum",
+            source="ours, not in the document",
+            comparisons=(same("multiply_adds", "max", "strided", ratio=True),),
+            comment="multiply-adds with max pooling by those with every second value taken. The "
             "convolution before it is counted in full here, of which a stride computes a quarter",
         ),
     ),

@@ -1,6 +1,7 @@
 """What spatial information does pooling lose? The digit is located from the maps."""
 
-from convscope.studies.study import Arm, Budget, Claim, Comparison, Study
+from convscope.studies.comparisons import less, more
+from convscope.studies.study import Arm, Budget, Claim, Study
 
 _LAST = "model.arguments.last_pool"
 _NONE = {"layer": "pool", "kind": "none"}
@@ -14,7 +15,7 @@ STUDY = Study(
     images={"source": "digits"},
     probes=(
         "accuracy",
-        {"probe": "locate", "layers": {"vector": "top.0"}, "fitted": 1600, "tested": 400},
+        {"probe": "locate", "layers": {"vector": "top.0"}, "fitted": 4000, "tested": 1000},
         {"probe": "cost"},
     ),
     arms=(
@@ -46,15 +47,7 @@ STUDY = Study(
             id="pooling-loses-place",
             quote="can result in some loss of spatial information",
             source="Pooling and padding, 1",
-            comparisons=(
-                Comparison(
-                    measure="locate_vector",
-                    arm="pooled",
-                    reference="not pooled",
-                    expect="more",
-                    margin=0.1,
-                ),
-            ),
+            comparisons=(more("locate_vector", "pooled", "not pooled", margin=0.1),),
             comment="error in pixels with which a linear fit finds by how much the digit was moved",
         ),
         Claim(
@@ -62,22 +55,21 @@ STUDY = Study(
             quote="dilated convolutions … are used to achieve different trade-offs",
             source="Pooling and padding, 1",
             comparisons=(
-                Comparison(
-                    measure="locate_vector",
-                    arm="dilated",
-                    reference="pooled",
-                    expect="less",
+                less(
+                    "locate_vector",
+                    "dilated",
+                    "pooled",
                     margin=0.1,
-                    condition="place",
+                    condition="more place than with pooling",
                 ),
-                Comparison(
-                    measure="parameters",
-                    arm="dilated",
-                    reference="pooled",
-                    kind="ratio",
-                    expect="more",
-                    condition="parameters",
+                less(
+                    "locate_vector",
+                    "dilated",
+                    "not pooled",
+                    margin=0.1,
+                    condition="more place than without both",
                 ),
+                more("parameters", "dilated", "pooled", condition="more parameters", ratio=True),
             ),
             comment="the error of the place, and the parameters of the whole network",
         ),
@@ -86,34 +78,19 @@ STUDY = Study(
             quote="loss of spatial information may not be desirable, and … global average pooling "
             "[is] used",
             source="Pooling and padding, 1",
-            comparisons=(
-                Comparison(
-                    measure="locate_vector",
-                    arm="global average",
-                    reference="pooled",
-                    expect="less",
-                    margin=0.1,
-                ),
-            ),
-            comment="one value for each map, whose mean is the same wherever a feature lies",
+            comparisons=(less("locate_vector", "global average", "pooled", margin=0.1),),
+            comment="one value for each map: the mean says little of where a feature lies, but the "
+            "border and the padding leave some of it",
         ),
         Claim(
             id="overlap-keeps-place",
             quote="overlapping max-pooling … retain more spatial information",
             source="Analyzing AlexNet, 2.4",
-            comparisons=(
-                Comparison(
-                    measure="locate_vector",
-                    arm="pooled",
-                    reference="2 × 2 windows",
-                    expect="less",
-                    margin=0.1,
-                ),
-            ),
+            comparisons=(less("locate_vector", "pooled", "2 × 2 windows", margin=0.1),),
             comment="windows of 3 with stride 2 against windows of 2, maps of the same size",
         ),
     ),
     held_equal="images, epochs, learning rate and schedule, seeds",
     method="digits are moved by up to 5 pixels; a ridge regression on the values that the first "
-    "fully connected layer sees is fitted to 1,600 pictures and tested on 400 others",
+    "fully connected layer sees is fitted to 4,000 pictures and tested on 1,000 others",
 )

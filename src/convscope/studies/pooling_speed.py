@@ -1,6 +1,7 @@
 """Does pooling speed up training? Steps of two networks in turns."""
 
-from convscope.studies.study import Arm, Budget, Claim, Comparison, Study
+from convscope.studies.comparisons import less
+from convscope.studies.study import Arm, Budget, Claim, Study
 
 _POOL = "model.arguments.pool"
 
@@ -17,8 +18,7 @@ STUDY = Study(
         Arm(name="max"),
         Arm(name="average", set={_POOL: {"layer": "pool", "kind": "average"}}),
         Arm(
-            name="strided",
-            set={_POOL: {"layer": "pool", "kind": "max", "kernel": 1, "stride": 2}},
+            name="strided", set={_POOL: {"layer": "pool", "kind": "max", "kernel": 1, "stride": 2}}
         ),
     ),
     quick=Budget(train=500, test=100, seeds=5),
@@ -28,16 +28,7 @@ STUDY = Study(
             id="pooling-faster-training",
             quote="can speed up training",
             source="Pooling and padding, 1.8",
-            comparisons=(
-                Comparison(
-                    measure="seconds_ratio",
-                    arm="max",
-                    constant=1,
-                    kind="ratio",
-                    expect="less",
-                    margin=0.1,
-                ),
-            ),
+            comparisons=(less("seconds_ratio", "max", 1, margin=0.1, ratio=True),),
             comment="time of a training step of 128 images with max pooling by that without "
             "pooling",
         ),

@@ -7,7 +7,7 @@ A changed probe gets a new version, so that stored rows of the old one are measu
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,12 +23,7 @@ from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError, unknown_name
 from convscope.evaluation.inference import log_probabilities
 from convscope.evaluation.metrics import negative_log_likelihood
-from convscope.evaluation.robustness import (
-    add_noise,
-    shift,
-    standard_noise,
-    stratified_indices,
-)
+from convscope.evaluation.robustness import add_noise, shift, standard_noise, stratified_indices
 from convscope.seeds import derive_seed
 from convscope.text import printable
 from convscope.training.recipe import Recipe
@@ -174,7 +169,7 @@ def first_below(values: list[float], level: float) -> float:
     return len(values) + 1.0
 
 
-@probe("shift")
+@probe("shift", version=2)
 def shifts(trained: Trained, *, most: int = 4, images: int = 500) -> Measures:
     """How far answers and accuracy survive a shift of the picture.
 
@@ -182,9 +177,12 @@ def shifts(trained: Trained, *, most: int = 4, images: int = 500) -> Measures:
     each axis, get the same answer (Zhang 2019, section 4.1). `shifted_accuracy`: of these
     pictures. `agreement_1` …, `accuracy_1` …: after a shift of so many pixels, mean over right
     and down. `even_agreement`, `odd_agreement`: the means over even and odd shifts.
+
+    Pictures are moved within all that the network sees, its border included.
     """
     pixels, labels = trained.some_test(images)
     fill = trained.preprocessing.fill
+    pixels, trained = _with_border(pixels, trained)
     clean = trained.predict(pixels)
     found: Measures = {}
     by_parity: dict[str, list[float]] = {"even": [], "odd": []}
@@ -203,6 +201,21 @@ def shifts(trained: Trained, *, most: int = 4, images: int = 500) -> Measures:
     found["consistency"] = float((first == second).mean())
     found["shifted_accuracy"] = float(np.mean([first == labels, second == labels]))
     return found
+
+
+def _with_border(
+    pixels: npt.NDArray[np.uint8], trained: Trained
+) -> tuple[npt.NDArray[np.uint8], Trained]:
+    """Pictures with the border that preprocessing gives them, and what takes them as they are."""
+    plan = trained.preprocessing
+    left, right, top, bottom = plan.padding
+    if not any(plan.padding) or pixels.shape[2:] != tuple(plan.size):
+        return pixels, trained
+    sides = ((0, 0), (0, 0), (top, bottom), (left, right))
+    wide = np.pad(pixels, sides, constant_values=plan.fill)
+    size = (wide.shape[2], wide.shape[3])
+    whole = plan.model_copy(update={"padding": (0, 0, 0, 0), "size": size})
+    return wide, replace(trained, preprocessing=whole)
 
 
 def random_shifts(
@@ -228,19 +241,21 @@ def noise(trained: Trained, *, deviation: float = 0.3, images: int = 500) -> Mea
     return {"noisy_accuracy": float((answers == labels).mean())}
 
 
-@probe("slips")
+@probe("slips", version=2)
 def slips(
     trained: Trained,
     *,
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406),
-    std: tuple[float, ...] = (0.229, 0.224, 0.225),
+    mean: tuple[float, ...] = (-0.0064, -0.0262, -0.0405),
+    std: tuple[float, ...] = (1.132, 1.1234, 1.1194),
     batch: int = 64,
 ) -> Measures:
     """What two slips of a program do to the accuracy that it prints of the same network.
 
     `train_mode_accuracy`: evaluated in training mode, so that dropout drops and batch
     normalisation uses the batch's own statistics; `other_constants_accuracy`: the test images
-    normalised by `mean` and `std` in place of those of the training.
+    normalised by other constants than the training images: each channel's mean plus `mean`
+    (levels from 0 to 1), its deviation times `std`. The defaults are how the document's constants
+    of the test images (0.485 …, 0.229 …) differ from those of training (0.4914 …, 0.2023 …).
     """
     model, labels = trained.model, trained.test.labels
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -253,9 +268,12 @@ def slips(
             answers.append(model(to_input(pixels, trained.preprocessing)).argmax(1).numpy())
     model.load_state_dict(before)  # batch normalisation has moved its running statistics
     model.eval()
-    channels = trained.preprocessing.channels
-    other = trained.preprocessing.model_copy(
-        update={"mean": mean[:channels], "std": std[:channels]}
+    plan = trained.preprocessing
+    other = plan.model_copy(
+        update={
+            "mean": tuple(one + by for one, by in zip(plan.mean, mean, strict=False)),
+            "std": tuple(one * by for one, by in zip(plan.std, std, strict=False)),
+        }
     )
     scores = log_probabilities(model, trained.test.images, other)
     return {

@@ -114,10 +114,7 @@ def speed(trained: Trained, *, against: dict[str, object], pairs: int = 15) -> M
 
 def _step(trained: Trained, choice: ModelChoice) -> "_Step":
     channels, _, _ = trained.train.image_shape
-    arguments = choice.arguments | {
-        "channels": channels,
-        "classes": len(trained.train.classes),
-    }
+    arguments = choice.arguments | {"channels": channels, "classes": len(trained.train.classes)}
     return _Step(models.build(choice.name, arguments, seed=trained.recipe.seed), trained)
 
 

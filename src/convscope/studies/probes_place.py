@@ -101,9 +101,7 @@ def _moved(image: Pixels, move: npt.NDArray[np.int64], fill: int) -> Pixels:
     rows, columns = int(move[0]), int(move[1])
     _, height, width = image.shape
     wide = np.pad(
-        image,
-        ((0, 0), (abs(rows), abs(rows)), (abs(columns), abs(columns))),
-        constant_values=fill,
+        image, ((0, 0), (abs(rows), abs(rows)), (abs(columns), abs(columns))), constant_values=fill
     )
     top, left = abs(rows) - rows, abs(columns) - columns
     return wide[:, top : top + height, left : left + width]

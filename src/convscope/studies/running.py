@@ -152,7 +152,9 @@ class _Prepared:
 
     def choose(self, plan: Plan) -> None:
         """Take each arm's rate, and make the jobs that are measured."""
-        self.tuned = _best(self.tried, finished_rows(list(self.tuning), plan.store))
+        if self.study.tune is not None:
+            rows = finished_rows(list(self.tuning), plan.store)
+            self.tuned = _best(self.tried, rows, self.study.tune.by)
         for seed in range(self.seeds):
             for arm in self.study.arms:
                 tuned = self.tuned.get(arm.name)
@@ -207,16 +209,17 @@ def _do(jobs: Mapping[str, dict[str, Any]], plan: Plan, listen: Listener, label:
 
 
 def _best(
-    tried: Mapping[tuple[str, float], str], rows: Mapping[str, Mapping[str, Any]]
+    tried: Mapping[tuple[str, float], str], rows: Mapping[str, Mapping[str, Any]], by: str
 ) -> dict[str, float]:
-    """The value of the tuned field that each arm takes: the best on held-out training images.
+    """The value of the tuned field that each arm takes: that with most of `by` in the last epoch.
 
     Of equal ones the smaller. The test set is not looked at. An arm none of whose values is
     tried yet is left out.
     """
     chosen: dict[str, tuple[float, float]] = {}
     for (name, value), key in tried.items():
-        found = rows.get(key, {}).get("measures", {}).get("validation_accuracy")
+        history = rows[key]["history"] if key in rows else []
+        found = history[-1].get(by) if history else None
         if found is not None and (name not in chosen or found > chosen[name][0]):
             chosen[name] = (found, value)
     return {name: value for name, (_, value) in chosen.items()}
@@ -242,11 +245,19 @@ def _job(
 
 
 def _data(study: Study, budget: Budget, plan: Plan) -> list[dict[str, Any]]:
-    """Name, sizes and origin of each data set that the arms use."""
+    """Name, sizes and origin of each data set that the arms use.
+
+    `train` is the largest number of training images of an arm, `least_train` the smallest where
+    they differ.
+    """
     found: dict[str, dict[str, Any]] = {}
     for arm in study.arms:
         images = study.images_of(arm, budget, plan.sources)
-        found.setdefault(fingerprint(images), dict(facts(images)))
+        new = dict(facts(images))
+        one = found.setdefault(fingerprint(images), new)
+        if new["train"] != one["train"]:
+            sizes = one["train"], new["train"], one.get("least_train", one["train"])
+            one |= {"train": max(sizes), "least_train": min(sizes)}
     return list(found.values())
 
 

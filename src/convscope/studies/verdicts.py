@@ -58,7 +58,7 @@ class Effect:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            name: float(f"{value:.6g}") if isinstance(value, float) else value
+            name: float(f"{value:.10g}") if isinstance(value, float) else value
             for name, value in asdict(self).items()
         }
 

@@ -1,6 +1,6 @@
 """Numbers and verdicts as people read them: for the terminal, the page and the claims."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convscope.studies.verdicts import is_share
@@ -9,6 +9,7 @@ Effect = Mapping[str, Any]
 Claim = Mapping[str, Any]
 
 UNITS = {
+    "loss_gap": "nats",
     "epochs_to_loss": "epochs",
     "epochs_to_error": "epochs",
     "gradient_decay": "decades",
@@ -42,6 +43,27 @@ def value_text(value: float | None, measure: str) -> str:
     if value is None:
         return "–"
     return f"{100 * value:.2f} %".replace("-", "−") if is_share(measure) else number(value)
+
+
+def length_text(budget: Mapping[str, Any]) -> str:
+    """How long each network was trained.
+
+    >>> length_text({"epochs": 5}), length_text({"epochs": 5, "steps": 1600})
+    ('5 epochs', '1,600 steps')
+    """
+    steps = budget.get("steps", 0)
+    return f"{steps:,} steps" if steps else f"{budget['epochs']} epochs"
+
+
+def training_images_text(data: Mapping[str, Any]) -> str:
+    """How many training images the arms have.
+
+    >>> training_images_text({"train": 2000}), training_images_text({"train": 8, "least_train": 4})
+    ('2,000', '4 to 8')
+    """
+    least = data.get("least_train", data["train"])
+    most = f"{data['train']:,}"
+    return most if least == data["train"] else f"{least:,} to {most}"
 
 
 def effect_text(effect: Effect, *, interval: bool = True) -> str:
@@ -98,7 +120,8 @@ def measure_text(measure: str) -> str:
 
 
 def verdict_text(claim: Claim) -> str:
-    """The verdict; of one that depends, on what; of an undecided one, whether seeds are missing."""
+    """The verdict: of one that depends, on what; whether the effect is smaller than what matters;
+    of an undecided one, whether seeds are missing."""
     word = str(claim["verdict"])
     if word == "depends":
         parts = []
@@ -111,9 +134,36 @@ def verdict_text(claim: Claim) -> str:
             if where:
                 parts.append(f"{verdict}: {', '.join(where)}")
         word = f"depends ({'; '.join(parts)})"
+    word += size_text(claim["effects"])
     if claim["seeds_needed"] is not None:
         have = min((one["n"] for one in claim["effects"] if not one["exact"]), default=0)
         needed = claim["seeds_needed"]
         more = f"{have} of {needed} seeds" if needed > have else "one seed"
         word += f"; underpowered: {more}"
     return word
+
+
+def size_text(effects: Sequence[Effect]) -> str:
+    """What to say where every interval lies within the smallest effect that matters.
+
+    >>> one = {"comparison": {"measure": "gap", "expect": "more", "margin": 0.01}, "exact": False}
+    >>> size_text([one | {"low": 0.001, "high": 0.004, "verdict": "supported"}])
+    '; smaller than what matters'
+    >>> size_text([one | {"low": 0.001, "high": 0.04, "verdict": "supported"}])
+    ''
+    """
+    if not effects or not all(map(_is_small, effects)):
+        return ""
+    if all(one["verdict"] == "not supported" for one in effects):
+        return "; an effect, if there is one, is smaller than what matters"
+    return "; smaller than what matters"
+
+
+def _is_small(effect: Effect) -> bool:
+    one = effect["comparison"]
+    margin, low, high = one.get("margin", 0.0), effect["low"], effect["high"]
+    if effect["exact"] or one["expect"] == "same" or not margin or low is None or high is None:
+        return False
+    if one.get("kind") == "ratio":
+        return bool(1 / (1 + margin) < low and high < 1 + margin)
+    return bool(-margin < low and high < margin)
