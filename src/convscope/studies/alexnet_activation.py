@@ -1,17 +1,10 @@
 """ReLU against tanh and sigmoid in AlexNet's plan: accuracy and gradients."""
 
-from typing import Any
-
-from convscope.studies.alexnet_common import ARGUMENTS, FULL, HELD, QUICK, accuracy, claim
-from convscope.studies.comparisons import more
+from convscope.studies.alexnet_common import FULL, HELD, QUICK, accuracy, claim
+from convscope.studies.shorthand import activation, more
 from convscope.studies.study import Arm, Study, Tune
 
-_FIELD = f"{ARGUMENTS}.activation"
 _OTHERS = ("tanh", "sigmoid")
-
-
-def _kind(name: str) -> dict[str, Any]:
-    return {_FIELD: {"layer": "activation", "kind": name}}
 
 
 STUDY = Study(
@@ -24,7 +17,7 @@ STUDY = Study(
     probes=("accuracy", "gradients"),
     arms=(
         Arm(name="relu"),
-        *(Arm(name=name, set=_kind(name)) for name in _OTHERS),
+        *(Arm(name=name, set=activation(name)) for name in _OTHERS),
     ),
     tune=Tune(values=(0.001, 0.003, 0.01)),
     quick=QUICK,

@@ -1,6 +1,6 @@
 """AlexNet as published, and what the document says of it. Counted."""
 
-from convscope.studies.comparisons import same
+from convscope.studies.shorthand import same
 from convscope.studies.study import Arm, Claim, Comparison, Study
 
 

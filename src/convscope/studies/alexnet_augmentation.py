@@ -1,7 +1,7 @@
 """Augmentation, one kind at a time."""
 
 from convscope.studies.alexnet_common import FULL, HELD, QUICK, accuracy, claim, gap
-from convscope.studies.comparisons import more
+from convscope.studies.shorthand import more
 from convscope.studies.study import Arm, Study
 
 _KINDS = {

@@ -1,7 +1,7 @@
 """Two columns against one, at equal width and at equal parameters."""
 
 from convscope.studies.alexnet_common import ARGUMENTS, FULL, HELD, QUICK, accuracy, claim
-from convscope.studies.comparisons import less
+from convscope.studies.shorthand import ABSENT, less
 from convscope.studies.study import Arm, Study
 
 STUDY = Study(
@@ -37,7 +37,7 @@ STUDY = Study(
         claim(
             "columns-accuracy",
             "two columns are more accurate than one with half the kernels",
-            "Krizhevsky et al. 2012, §3.2, not in the document",
+            f"Krizhevsky et al. 2012, §3.2, {ABSENT}",
             [
                 accuracy("two columns", "one column", "as many parameters"),
                 accuracy("two columns, same width", "half a network", "than half the kernels"),

@@ -2,20 +2,17 @@
 
 from collections.abc import Sequence
 
-from convscope.studies.comparisons import less, more
+from convscope.studies.shorthand import less, more
 from convscope.studies.study import Budget, Claim, Comparison
 
 ARGUMENTS = "model.arguments"
-OURS = "ours, not in the document"
 QUICK = Budget(train=2000, test=2000, epochs=6, seeds=3)
 FULL = Budget(train=20000, test=0, epochs=6, seeds=10)
 HELD = "images, epochs, schedule, seeds; AlexNet's plan at a twelfth of its width on 32 × 32 pixels"
 
 
 def source(part: str) -> str:
-    """Where the document says it: a section of its part on AlexNet, or another part's name."""
-    if not part:
-        return OURS
+    """Where the document says it: a section of its part on AlexNet; another source as it is."""
     return f"Analyzing AlexNet, {part}" if part[0].isdigit() else part
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from convscope.studies.alexnet_common import ARGUMENTS, FULL, HELD, QUICK, accuracy, claim, gap
-from convscope.studies.comparisons import more
+from convscope.studies.shorthand import ABSENT, more
 from convscope.studies.study import Arm, Comparison, Study
 
 
@@ -51,7 +51,7 @@ STUDY = Study(
         claim(
             "dropout-slower",
             "roughly doubles the number of iterations required to converge",
-            "Krizhevsky et al. 2012, §4.2, not in the document",
+            f"Krizhevsky et al. 2012, §4.2, {ABSENT}",
             [more("epochs_to_loss", "0.5", "none", margin=0.1, ratio=True)],
             comment="epochs until the training loss, in which units are dropped, is 1.5; where it "
             "is never reached, one more than all epochs is counted",

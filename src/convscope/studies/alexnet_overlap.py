@@ -1,6 +1,7 @@
 """Overlapping pooling, with maps of the same size."""
 
 from convscope.studies.alexnet_common import ARGUMENTS, FULL, HELD, QUICK, accuracy, claim, gap
+from convscope.studies.shorthand import ABSENT
 from convscope.studies.study import Arm, Study
 
 _SIDE = {"layer": "pool", "kind": "max", "kernel": 2}
@@ -35,7 +36,7 @@ STUDY = Study(
         claim(
             "overlap-overfits-less",
             "slightly more difficult to overfit",
-            "Krizhevsky et al. 2012, §3.4, not in the document",
+            f"Krizhevsky et al. 2012, §3.4, {ABSENT}",
             [gap("overlapping", "side by side")],
             comment="training accuracy less test accuracy",
         ),

@@ -1,18 +1,11 @@
 """ReLU against tanh in AlexNet's plan: how soon a training error is reached."""
 
-from typing import Any
-
-from convscope.studies.alexnet_common import ARGUMENTS, FULL, HELD, QUICK, claim
-from convscope.studies.comparisons import less
+from convscope.studies.alexnet_common import FULL, HELD, QUICK, claim
+from convscope.studies.shorthand import activation, less
 from convscope.studies.study import Arm, Comparison, Study, Tune
 
-_FIELD = f"{ARGUMENTS}.activation"
 _OTHERS = ("tanh", "sigmoid")
 _SGD = {"optimizer.kind": "sgd", "optimizer.momentum": 0.9}
-
-
-def _kind(name: str) -> dict[str, Any]:
-    return {_FIELD: {"layer": "activation", "kind": name}}
 
 
 def _sooner(arm: str, reference: str, condition: str) -> Comparison:
@@ -30,9 +23,9 @@ STUDY = Study(
     probes=({"probe": "pace", "error": 0.25},),
     arms=(
         Arm(name="relu"),
-        *(Arm(name=name, set=_kind(name)) for name in _OTHERS),
+        *(Arm(name=name, set=activation(name)) for name in _OTHERS),
         Arm(name="relu, SGD", set=_SGD, note="momentum 0.9, as in the paper"),
-        Arm(name="tanh, SGD", set=_SGD | _kind("tanh")),
+        Arm(name="tanh, SGD", set=_SGD | activation("tanh")),
     ),
     tune=Tune(values=(0.001, 0.003, 0.01, 0.03), by="train_accuracy"),
     quick=QUICK.model_copy(update={"train": 1000, "epochs": 20}),

@@ -1,7 +1,7 @@
 """Seconds of a training step: ReLU, tanh, local response normalisation, two columns."""
 
 from convscope.studies.alexnet_common import ARGUMENTS, claim
-from convscope.studies.comparisons import more
+from convscope.studies.shorthand import OURS, activation, more
 from convscope.studies.study import Arm, Budget, Comparison, Study
 
 
@@ -21,7 +21,7 @@ STUDY = Study(
     probes=({"probe": "speed", "against": "plan", "pairs": 15},),
     arms=(
         Arm(name="plan", note="ReLU, overlapping max pooling, one column"),
-        Arm(name="tanh", set={f"{ARGUMENTS}.activation": {"layer": "activation", "kind": "tanh"}}),
+        Arm(name="tanh", set=activation("tanh")),
         Arm(name="LRN", set={f"{ARGUMENTS}.norm": {"layer": "norm", "kind": "local-response"}}),
         Arm(name="batch norm", set={f"{ARGUMENTS}.norm": {"layer": "norm", "kind": "batch"}}),
     ),
@@ -38,7 +38,7 @@ STUDY = Study(
         claim(
             "norm-costs",
             "normalisation costs time",
-            "",
+            OURS,
             [_faster("LRN", "LRN"), _faster("batch norm", "batch norm")],
             comment="what normalisation costs: time of a step with it by that without",
         ),

@@ -13,7 +13,9 @@ from typing import Any
 from convscope.files import write_atomically
 from convscope.studies.questions import STUDIES
 from convscope.studies.results import read_results
+from convscope.studies.shorthand import ABSENT
 from convscope.studies.wording import (
+    command_text,
     compared_text,
     effect_text,
     length_text,
@@ -34,7 +36,7 @@ def claims_markdown(documents: Sequence[Document]) -> str:
     counts: dict[str, int] = {}
     for claim in claims:
         counts[claim["verdict"]] = counts.get(claim["verdict"], 0) + 1
-    others = sum("not in the document" in claim["source"] for claim in claims)
+    others = sum(claim["source"].endswith(ABSENT) for claim in claims)
     short = sum(claim["seeds_needed"] is not None for claim in claims)
     tally = ", ".join(
         f"{counts[word]} {word}"
@@ -116,10 +118,8 @@ def _effect(effect: Mapping[str, Any]) -> str:
 
 def command(document: Document) -> str:
     """What one types to get the rows again."""
-    budget = document["budget"]["name"]
-    data = "".join(f" --data {DATA[one['name']]}" for one in document["data"] if _given(one))
-    seeds = f" --seeds {document['seeds']}" if document["trained"] or document["timing"] else ""
-    return f"convscope study {document['study']}{data} --budget {budget}{seeds} --report"
+    given = [DATA[one["name"]] for one in document["data"] if _given(one)]
+    return command_text(document, given)
 
 
 DATA = {"mnist": "MNIST", "cifar10-jpeg": "CIFAR10-JPEG"}

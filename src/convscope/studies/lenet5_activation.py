@@ -1,13 +1,11 @@
 """tanh against ReLU against sigmoid in LeNet-5: gradients, speed of learning, accuracy."""
 
-from convscope.studies.comparisons import less, more
+from convscope.studies.shorthand import activation, less, more
 from convscope.studies.study import Arm, Budget, Claim, Study, Tune
-
-_ACTIVATION = "model.arguments.activation"
 
 
 def _arm(kind: str) -> Arm:
-    return Arm(name=kind, set={_ACTIVATION: {"layer": "activation", "kind": kind}})
+    return Arm(name=kind, set=activation(kind))
 
 
 STUDY = Study(
@@ -21,7 +19,7 @@ STUDY = Study(
         *(_arm(kind) for kind in ("tanh", "relu", "sigmoid", "scaled-tanh")),
         Arm(
             name="none",
-            set={_ACTIVATION: {"layer": "activation", "kind": "identity"}},
+            set=activation("identity"),
             control=True,
             note="a linear network but for max pooling: what the gradients are without activation",
         ),

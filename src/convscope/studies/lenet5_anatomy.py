@@ -1,6 +1,6 @@
 """LeNet-5 as published, as the field has it, and as the document's program has it. Counted."""
 
-from convscope.studies.comparisons import less, same
+from convscope.studies.shorthand import less, same
 from convscope.studies.study import Arm, Claim, Comparison, Study
 
 

@@ -1,10 +1,10 @@
 """How far LeNet-5 carries: from digits to pictures, beside a deeper network."""
 
-from convscope.studies.comparisons import less, more, same
+from convscope.studies.shorthand import activation, less, more, same
 from convscope.studies.study import Arm, Budget, Claim, Study
 
 _PICTURES = {"source": "pictures"}
-_RELU = {"model.arguments.activation": {"layer": "activation", "kind": "relu"}}
+_RELU = activation("relu")
 _FIVE = {"model.name": "ablation"}
 
 STUDY = Study(

@@ -1,6 +1,6 @@
 """1998's parts against modern ones, one at a time."""
 
-from convscope.studies.comparisons import more
+from convscope.studies.shorthand import activation, more
 from convscope.studies.study import Arm, Budget, Claim, Study, Tune
 
 _ARGUMENTS = "model.arguments"
@@ -36,7 +36,7 @@ STUDY = Study(
         Arm(name="sparse C3", set={f"{_ARGUMENTS}.c3": "table"}),
         Arm(
             name="scaled tanh",
-            set={f"{_ARGUMENTS}.activation": {"layer": "activation", "kind": "scaled-tanh"}},
+            set=activation("scaled-tanh"),
         ),
         Arm(
             name="plain SGD",

@@ -1,6 +1,6 @@
 """The document's LeNet-5 program, run as it is written: does it reach what the document prints?"""
 
-from convscope.studies.comparisons import same
+from convscope.studies.shorthand import same
 from convscope.studies.study import Arm, Budget, Claim, Study
 
 STUDY = Study(

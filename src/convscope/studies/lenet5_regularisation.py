@@ -1,6 +1,6 @@
 """What regularisation adds to a network of LeNet-5's kind, on few images."""
 
-from convscope.studies.comparisons import less, more
+from convscope.studies.shorthand import less, more
 from convscope.studies.study import Arm, Budget, Claim, Study
 
 _ARGUMENTS = "model.arguments"

@@ -1,6 +1,6 @@
 """Does padding save what lies at the border? Digits are pushed against it."""
 
-from convscope.studies.comparisons import less, more
+from convscope.studies.shorthand import OURS, less, more
 from convscope.studies.study import Arm, Budget, Claim, Study
 
 _PAD, _SIZE = "model.arguments.padding", "model.arguments.input_size"
@@ -97,7 +97,7 @@ STUDY = Study(
         Claim(
             id="circular-border",
             quote="zeros serve the border better than what repeats the picture there",
-            source="ours, not in the document",
+            source=OURS,
             comparisons=tuple(
                 less(
                     "border_loss",

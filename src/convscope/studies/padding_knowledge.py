@@ -1,15 +1,10 @@
 """Can a convolutional network tell where a thing is, and by which padding? Only that is asked."""
 
 from convscope.studies import padding_place
-from convscope.studies.comparisons import more, same
-from convscope.studies.study import Arm, Budget, Claim, Comparison, Study
+from convscope.studies.shorthand import OURS, more, same
+from convscope.studies.study import Budget, Claim, Comparison, Study
 
 _GUESSING = 0.5
-_PAD = "model.arguments.padding"
-
-
-def _arm(name: str, kind: str, mode: str = "zeros") -> Arm:
-    return Arm(name=name, set={_PAD: {"layer": "pad", "kind": kind, "mode": mode}})
 
 
 def _knows(arm: str, condition: str) -> Comparison:
@@ -25,11 +20,8 @@ STUDY = Study(
     set=padding_place.STUDY.set,
     images={"source": "places"},
     probes=("accuracy",),
-    arms=(
-        _arm("zeros", "same"),
-        _arm("valid", "valid"),
-        _arm("replicate", "same", "replicate"),
-        _arm("circular", "same", "circular"),
+    arms=tuple(
+        padding_place.STUDY.arm(name) for name in ("zeros", "valid", "replicate", "circular")
     ),
     quick=Budget(train=1000, test=500, epochs=6, seeds=3),
     full=Budget(train=2000, test=1000, epochs=10, seeds=10),
@@ -53,7 +45,7 @@ STUDY = Study(
         Claim(
             id="no-border-no-place",
             quote="without a border that differs there is no place",
-            source="ours, not in the document",
+            source=OURS,
             comparisons=(
                 _knows("replicate", "replicate has a border"),
                 same(

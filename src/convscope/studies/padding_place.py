@@ -1,6 +1,6 @@
 """Does zero padding tell the network where it is? Red beside green, with the places swapped."""
 
-from convscope.studies.comparisons import more, same
+from convscope.studies.shorthand import ABSENT, more, same
 from convscope.studies.study import Arm, Budget, Claim, Study
 
 _PAD = "model.arguments.padding"
@@ -53,7 +53,7 @@ STUDY = Study(
         Claim(
             id="zeros-know-place",
             quote="convolutional layers can exploit absolute spatial location",
-            source="Kayhan & van Gemert 2020, not in the document",
+            source=f"Kayhan & van Gemert 2020, {ABSENT}",
             comparisons=(
                 more("place_reliance", "zeros", 0, margin=0.2, condition="zeros"),
                 same("place_reliance", "circular", 0, margin=0.05, condition="circular does not"),

@@ -1,6 +1,6 @@
 """What padding does to the size of maps, to arithmetic and to memory. Counted."""
 
-from convscope.studies.comparisons import less, more
+from convscope.studies.shorthand import less, more
 from convscope.studies.study import Arm, Claim, Comparison, Study
 
 _PAD = "model.arguments.padding"

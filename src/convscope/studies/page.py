@@ -14,6 +14,7 @@ from convscope.studies.plots import arm_chart, forest_chart
 from convscope.studies.results import rows_csv, seeds_done
 from convscope.studies.verdicts import is_share
 from convscope.studies.wording import (
+    command_text,
     compared_text,
     effect_text,
     length_text,
@@ -266,10 +267,7 @@ def _method(document: Document) -> Section:
         "versions": ", ".join(f"{name} {value}" for name, value in made["versions"].items()),
         "date": made["date"],
     }
-    seeds = f" --seeds {document['seeds']}" if document["trained"] or document["timing"] else ""
-    budget = document["budget"]["name"]
-    command = f"convscope study {document['study']} --budget {budget}{seeds} --report"
-    body = facts_html(facts) + f"<pre><code>{html_text(command)}</code></pre>"
+    body = facts_html(facts) + f"<pre><code>{html_text(command_text(document))}</code></pre>"
     lead = "The test images are read once, after everything was chosen. The same seeds give the "
     return Section("method", "How it was done", lead + "same numbers on the same machine.", body)
 

@@ -1,6 +1,6 @@
 """Does pooling cut computation, memory and parameters, and by how much? Counted, not sampled."""
 
-from convscope.studies.comparisons import less, same
+from convscope.studies.shorthand import OURS, less, same
 from convscope.studies.study import Arm, Claim, Comparison, Study
 
 _POOL = "model.arguments.pool"
@@ -91,7 +91,7 @@ STUDY = Study(
         Claim(
             id="pooling-or-stride-cost",
             quote="what saves computation is the stride, not the maximum",
-            source="ours, not in the document",
+            source=OURS,
             comparisons=(same("multiply_adds", "max", "strided", ratio=True),),
             comment="multiply-adds with max pooling by those with every second value taken. The "
             "convolution before it is counted in full here, of which a stride computes a quarter",

@@ -1,6 +1,6 @@
 """What spatial information does pooling lose? The digit is located from the maps."""
 
-from convscope.studies.comparisons import less, more
+from convscope.studies.shorthand import less, more
 from convscope.studies.study import Arm, Budget, Claim, Study
 
 _LAST = "model.arguments.last_pool"

@@ -1,6 +1,6 @@
 """Does pooling bring translation invariance?"""
 
-from convscope.studies.comparisons import more, same
+from convscope.studies.shorthand import ABSENT, activation, more, same
 from convscope.studies.study import Arm, Budget, Claim, Curve, Study
 
 _POOL = "model.arguments.pool"
@@ -35,10 +35,7 @@ STUDY = Study(
         *(
             Arm(
                 name=f"{kind}, ReLU",
-                set={
-                    _POOL: {"layer": "pool", "kind": kind},
-                    "model.arguments.activation": {"layer": "activation", "kind": "relu"},
-                },
+                set={_POOL: {"layer": "pool", "kind": kind}} | activation("relu"),
             )
             for kind in ("max", "min")
         ),
@@ -119,7 +116,7 @@ STUDY = Study(
         Claim(
             id="blur-more-consistent",
             quote="anti-aliasing before subsampling makes answers more consistent",
-            source="Zhang 2019, not in the document",
+            source=f"Zhang 2019, {ABSENT}",
             comparisons=(more("consistency", "anti-aliased", "max", margin=0.02),),
             published="78.18 → 83.31 % (AlexNet, ImageNet; Zhang 2019)",
         ),

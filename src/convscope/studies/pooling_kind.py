@@ -1,20 +1,17 @@
 """Max against average against min pooling, on light and on dark digits."""
 
-from convscope.studies.comparisons import less, more
+from convscope.studies.shorthand import activation, less, more
 from convscope.studies.study import Arm, Budget, Claim, Study
 
 _DARK = {"changes": ["invert"]}
 _FIRST = ("max", "min")
 
 
-def _arm(kind: str, activation: str, *, dark: bool = False) -> Arm:
-    fields: dict[str, object] = {
-        "model.arguments.pool": {"layer": "pool", "kind": kind},
-        "model.arguments.activation": {"layer": "activation", "kind": activation},
-    }
+def _arm(kind: str, units: str, *, dark: bool = False) -> Arm:
+    fields = {"model.arguments.pool": {"layer": "pool", "kind": kind}} | activation(units)
     if dark:
         fields["inputs.fill"] = 255
-    name = f"{kind}, {activation}" + (", dark on light" if dark else "")
+    name = f"{kind}, {units}" + (", dark on light" if dark else "")
     return Arm(name=name, set=fields, images=_DARK if dark else {})
 
 
@@ -51,12 +48,12 @@ STUDY = Study(
             comparisons=tuple(
                 more(
                     "test_accuracy",
-                    f"max, {activation}",
-                    f"min, {activation}",
+                    f"max, {units}",
+                    f"min, {units}",
                     margin=0.003,
-                    condition=f"with {activation}",
+                    condition=f"with {units}",
                 )
-                for activation in ("relu", "tanh")
+                for units in ("relu", "tanh")
             ),
             comment="with an odd activation such as tanh, a network with max pooling and one with "
             "min pooling are the same but for the sign of weights (tested exactly)",
@@ -99,12 +96,12 @@ STUDY = Study(
             comparisons=tuple(
                 more(
                     "test_accuracy",
-                    f"max, {activation}",
-                    f"average, {activation}",
+                    f"max, {units}",
+                    f"average, {units}",
                     margin=0.003,
-                    condition=f"with {activation}",
+                    condition=f"with {units}",
                 )
-                for activation in ("relu", "tanh")
+                for units in ("relu", "tanh")
             ),
             published="CaffeNet-128, ImageNet top-1: max 47.1, average 43.5 %; NORB: max better "
             "(Scherer 2010)",
@@ -116,12 +113,12 @@ STUDY = Study(
             comparisons=tuple(
                 more(
                     "noisy_accuracy",
-                    f"max, {activation}",
-                    f"average, {activation}",
+                    f"max, {units}",
+                    f"average, {units}",
                     margin=0.05,
-                    condition=f"with {activation}",
+                    condition=f"with {units}",
                 )
-                for activation in ("relu", "tanh")
+                for units in ("relu", "tanh")
             ),
             comment="accuracy under Gaussian noise of 0.15 of the full range, against average "
             "pooling",

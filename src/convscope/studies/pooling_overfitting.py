@@ -1,11 +1,11 @@
 """Does pooling reduce overfitting? Few images, many epochs."""
 
-from convscope.studies.comparisons import less, more
+from convscope.studies.shorthand import activation, less, more
 from convscope.studies.study import Arm, Budget, Claim, Comparison, Study
 
 _POOL = "model.arguments.pool"
 _STRIDED = {"layer": "pool", "kind": "max", "kernel": 1, "stride": 2}
-_RELU = {"model.arguments.activation": {"layer": "activation", "kind": "relu"}}
+_RELU = activation("relu")
 
 
 def _overfits_less(arm: str, reference: str, condition: str) -> Comparison:

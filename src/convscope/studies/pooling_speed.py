@@ -1,6 +1,6 @@
 """Does pooling speed up training? Steps of two networks in turns."""
 
-from convscope.studies.comparisons import less
+from convscope.studies.shorthand import less
 from convscope.studies.study import Arm, Budget, Claim, Study
 
 _POOL = "model.arguments.pool"

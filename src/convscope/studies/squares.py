@@ -56,22 +56,18 @@ def draw(
         own = derive_seed(seed, "squares", split, index)
         order = derive_seed(own, "order") % 2 if any_order else label
         images.append(_image(int(order), bool(label) != swapped, own))
-    return _dataset("places" if any_order else "squares", split, np.stack(images), labels, seed)
-
-
-def _dataset(
-    name: str, split: str, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], seed: int
-) -> Dataset:
+    name, classes = ("places", PLACES) if any_order else ("squares", CLASSES)
+    pixels = np.stack(images)
     return Dataset(
         name=name,
         split=split,
-        images=images,
+        images=pixels,
         labels=labels,
-        classes=CLASSES if name == "squares" else PLACES,
+        classes=classes,
         provenance={
             "format": "synthetic",
             "source": f"drawn by convscope, seed {seed}",
-            "sha256": hashlib.sha256(images.tobytes()).hexdigest(),
+            "sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
         },
     )
 

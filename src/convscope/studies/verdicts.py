@@ -149,12 +149,9 @@ def _judged(effect: Effect) -> Effect:
         return effect
     if effect.low is None or effect.high is None:
         return replace(effect, verdict="not measured" if effect.n == 0 else "not supported")
-    zero, margin = (1.0, one.margin) if one.kind == "ratio" else (0.0, one.margin)
+    zero = 1.0 if one.kind == "ratio" else 0.0
     low, high = effect.low - zero, effect.high - zero
-    if one.kind == "ratio" and one.expect == "same":
-        lowest, highest = 1 / (1 + margin) - 1, margin
-    else:
-        lowest, highest = -margin, margin
+    lowest, highest = (bound - zero for bound in margins(one.kind, one.margin))
     slack = 1e-9 * max(1.0, abs(effect.effect))
     sure = effect.exact or effect.p_holm < ALPHA
     if one.expect == "same":
@@ -168,6 +165,15 @@ def _judged(effect: Effect) -> Effect:
         return replace(effect, verdict="supported")
     against = (high < 0 and sure) or (effect.exact and high <= 0)
     return replace(effect, verdict="contradicted" if against else "not supported")
+
+
+def margins(kind: str, margin: float) -> tuple[float, float]:
+    """The effects between which none matters: about 1 for a ratio, about 0 for a difference.
+
+    >>> margins("ratio", 0.25), margins("difference", 0.25)
+    ((0.8, 1.25), (-0.25, 0.25))
+    """
+    return (1 / (1 + margin), 1 + margin) if kind == "ratio" else (-margin, margin)
 
 
 def claim_verdict(effects: Sequence[Effect]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convscope.studies.verdicts import is_share
+from convscope.studies.verdicts import is_share, margins
 
 Effect = Mapping[str, Any]
 Claim = Mapping[str, Any]
@@ -43,6 +43,20 @@ def value_text(value: float | None, measure: str) -> str:
     if value is None:
         return "–"
     return f"{100 * value:.2f} %".replace("-", "−") if is_share(measure) else number(value)
+
+
+def command_text(document: Mapping[str, Any], data: Sequence[str] = ()) -> str:
+    """What one types to get the rows of a results document again, with the data named so.
+
+    >>> one = {"study": "pooling-cost", "budget": {"name": "full"}, "seeds": 1}
+    >>> command_text(one | {"trained": False, "timing": False}, ["MNIST"])
+    'convscope study pooling-cost --data MNIST --budget full --report'
+    """
+    words = ["convscope study", document["study"], *(f"--data {one}" for one in data)]
+    words.append(f"--budget {document['budget']['name']}")
+    if document["trained"] or document["timing"]:
+        words.append(f"--seeds {document['seeds']}")
+    return " ".join([*words, "--report"])
 
 
 def length_text(budget: Mapping[str, Any]) -> str:
@@ -164,6 +178,5 @@ def _is_small(effect: Effect) -> bool:
     margin, low, high = one.get("margin", 0.0), effect["low"], effect["high"]
     if effect["exact"] or one["expect"] == "same" or not margin or low is None or high is None:
         return False
-    if one.get("kind") == "ratio":
-        return bool(1 / (1 + margin) < low and high < 1 + margin)
-    return bool(-margin < low and high < margin)
+    lowest, highest = margins(one.get("kind", "difference"), margin)
+    return bool(lowest < low and high < highest)
