@@ -208,10 +208,11 @@ def test_owt_equals_the_layout_written_with_torchs_layers() -> None:
                 torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("hidden_norm", [False, True])
 @pytest.mark.parametrize("training", [False, True])
 def test_cifar_equals_the_plan_written_with_torchs_layers(
-    hidden_norm: bool, training: bool
+    hidden_norm: bool, training: bool, late: bool
 ) -> None:
     def stage(before: int, after: int, kernel: int, pooled: bool) -> list[nn.Module]:
         conv = nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=False)
@@ -223,11 +224,20 @@ def test_cifar_equals_the_plan_written_with_torchs_layers(
         linear = nn.Linear(before, after, bias=not hidden_norm)
         return [nn.Dropout(0.3), linear, *norm, nn.ReLU()]
 
-    theirs = nn.Sequential(
+    early_stages = [
         *stage(1, 4, 5, True),
         *stage(4, 12, 3, True),
         *stage(12, 24, 3, False),
         *stage(24, 16, 3, False),
+    ]
+    late_stages = [
+        *stage(1, 4, 3, False),
+        *stage(4, 8, 3, True),
+        *stage(8, 16, 3, True),
+        *stage(16, 16, 3, False),
+    ]
+    theirs = nn.Sequential(
+        *(late_stages if late else early_stages),
         *stage(16, 16, 3, True),
         nn.Flatten(),
         *full(16 * 3 * 3, 20),
@@ -244,6 +254,7 @@ def test_cifar_equals_the_plan_written_with_torchs_layers(
             "hidden": 20,
             "dropout": 0.3,
             "hidden_norm": hidden_norm,
+            "late_pooling": late,
         },
     )
     order = [f"{part}{n}" for n in range(1, 6) for part in ("conv", "norm")]
@@ -293,6 +304,39 @@ def test_cifars_proportions_follow_its_arguments() -> None:
     assert model.get_parameter("fc7.weight").shape == (100, 100)
     dropped = [part.p for part in model.modules() if isinstance(part, nn.Dropout)]
     assert dropped == [0.25, 0.25]
+
+
+def test_late_poolings_ledger_and_sizes() -> None:
+    arguments = {"late_pooling": True}
+    expected = {
+        "conv1": 64 * 3 * 9,
+        "norm1": 2 * 64,
+        "conv2": 128 * 64 * 9,
+        "norm2": 2 * 128,
+        "conv3": 256 * 128 * 9,
+        "norm3": 2 * 256,
+        "conv4": 256 * 256 * 9,
+        "norm4": 2 * 256,
+        "conv5": 256 * 256 * 9,
+        "norm5": 2 * 256,
+        "fc6": 512 * (256 * 16 + 1),
+        "fc7": 512 * 513,
+        "fc8": 10 * 513,
+    }
+    assert parameters(plan("alexnet-cifar", arguments)) == expected
+    assert sum(expected.values()) == 3_917_386
+    shown = {row.name: row.output_shape for row in anatomy("alexnet-cifar", **arguments).layers}
+    sizes = {name: shape for name, shape in shown.items() if name.startswith(("conv", "pool"))}
+    assert sizes == {
+        "conv1": (64, 32, 32),
+        "conv2": (128, 32, 32),
+        "pool2": (128, 16, 16),
+        "conv3": (256, 16, 16),
+        "pool3": (256, 8, 8),
+        "conv4": (256, 8, 8),
+        "conv5": (256, 8, 8),
+        "pool5": (256, 4, 4),
+    }
 
 
 VARIANTS: list[dict[str, Any]] = [
@@ -434,6 +478,7 @@ def test_the_size_named_is_the_smallest_that_works(
         ("alexnet-cifar", {"dropout": 1.0}, "dropout is 1.0; allowed: a number from 0 to 0.95"),
         ("alexnet-cifar", {"dropout": math.nan}, "dropout is nan; allowed: a number from 0"),
         ("alexnet-cifar", {"hidden_norm": 1}, "hidden_norm is 1; allowed: true or false"),
+        ("alexnet-cifar", {"late_pooling": 1}, "late_pooling is 1; allowed: true or false"),
         ("alexnet-cifar", {"norm": Norm(groups=7)}, "in 7 groups cannot split 64 maps"),
         ("alexnet-bn", {"width": 64}, "unknown argument of alexnet-bn 'width'"),
         ("alexnet-bn", {"classes": 10**9}, "classes is 1000000000; allowed: a whole number"),

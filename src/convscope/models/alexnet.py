@@ -33,6 +33,7 @@ class Plan:
         maps: of the five convolutions.
         kernel, stride, border: of conv1; None is the border of the others.
         kernel2: of conv2; conv3 to conv5 have 3.
+        pooled: the convolutions that pooling follows.
         hidden: units of fc6 and fc7.
         dropout: probability before fc6 and fc7.
         average: the maps are averaged to this height and width before fc6; None leaves them.
@@ -45,6 +46,7 @@ class Plan:
     stride: int = 4
     border: Pad | None = None
     kernel2: int = 5
+    pooled: tuple[int, int, int] = (1, 2, 5)
     hidden: int = 4096
     dropout: float = 0.5
     average: int | None = None
@@ -56,13 +58,21 @@ BATCH_NORM = Plan((96, 256, 384, 384, 256), border=Pad("valid"))
 ONE_WEIRD_TRICK = Plan((64, 192, 384, 256, 256), border=Pad("explicit", sides=2), average=6)
 
 
-def small_plan(width: int, hidden: int, dropout: float, hidden_norm: bool) -> Plan:
-    """The proportions for small images: `width` maps in conv1, then 3, 6, 4 and 4 times as many."""
+def small_plan(
+    width: int, hidden: int, dropout: float, hidden_norm: bool, late_pooling: bool
+) -> Plan:
+    """The proportions for small images: `width` maps in conv1, the others have multiples of it.
+
+    Late pooling leaves conv2 and conv3 four times as many places, so they have fewer maps.
+    """
+    multiples = (1, 2, 4, 4, 4) if late_pooling else (1, 3, 6, 4, 4)
+    one, two, three, four, five = (width * multiple for multiple in multiples)
     return Plan(
-        (width, 3 * width, 6 * width, 4 * width, 4 * width),
-        kernel=5,
+        (one, two, three, four, five),
+        kernel=3 if late_pooling else 5,
         stride=1,
         kernel2=3,
+        pooled=(2, 3, 5) if late_pooling else (1, 2, 5),
         hidden=hidden,
         dropout=dropout,
         hidden_norm=hidden_norm,
@@ -180,6 +190,7 @@ def alexnet_cifar(
     hidden: int = 512,
     dropout: float = 0.5,
     hidden_norm: bool = False,
+    late_pooling: bool = False,
     pool: Pool = Pool("max", 3, 2, 1),
     padding: Pad = Pad("same"),
     norm: Norm = Norm("batch"),
@@ -200,6 +211,12 @@ def alexnet_cifar(
     589,824, batch normalisation 128 + 384 + 768 + 512 + 512, fc6 2,097,664, fc7 262,656, fc8
     5,130: 4,621,258.
 
+    With late pooling the first two of the three pooling layers come a convolution later, so that
+    edges are combined before they are pooled; conv1 has a kernel of 3, and the maps are 1, 2, 4, 4
+    and 4 times the width: 3,917,386 parameters.
+
+        32 → conv1 3 32 → conv2 3 32 → pool2 16 → conv3 3 16 → pool3 8 → conv4–5 3 8 → pool5 4
+
     Args:
         classes: 1 to 100,000.
         channels: 1 or 3.
@@ -208,6 +225,7 @@ def alexnet_cifar(
         hidden: units of fc6 and fc7, 1 to 4096.
         dropout: probability before fc6 and fc7, 0 to 0.95.
         hidden_norm: batch-normalise fc6 and fc7, too, before their activations.
+        late_pooling: conv1 and conv2 both see the whole picture, as below.
         pool: after conv1, conv2 and conv5. padding: of every convolution.
         norm: between each convolution and its activation. activation: of every layer but fc8.
 
@@ -218,8 +236,9 @@ def alexnet_cifar(
     check_whole("hidden", hidden, 1, 4096)
     check_number("dropout", dropout, 0, 0.95)
     check_flag("hidden_norm", hidden_norm)
+    check_flag("late_pooling", late_pooling)
     return AlexNet(
-        small_plan(width, hidden, dropout, hidden_norm),
+        small_plan(width, hidden, dropout, hidden_norm, late_pooling),
         classes=classes,
         channels=channels,
         input_size=input_size,
@@ -257,17 +276,18 @@ class AlexNet(Classifier):
             channels, one, plan.kernel, stride=plan.stride, pad=border, bias=bias
         )
         self.norm1, self.activation1 = norm.build(one), activation.build()
-        self.pool1 = pool.build(one)
+        self.pool1 = pool.build(one) if 1 in plan.pooled else nn.Identity()
         self.conv2 = Convolution(one, two, plan.kernel2, pad=padding, bias=bias)
         self.norm2, self.activation2 = norm.build(two), activation.build()
-        self.pool2 = pool.build(two)
+        self.pool2 = pool.build(two) if 2 in plan.pooled else nn.Identity()
         self.conv3 = Convolution(two, three, 3, pad=padding, bias=bias)
         self.norm3, self.activation3 = norm.build(three), activation.build()
+        self.pool3 = pool.build(three) if 3 in plan.pooled else nn.Identity()
         self.conv4 = Convolution(three, four, 3, pad=padding, bias=bias)
         self.norm4, self.activation4 = norm.build(four), activation.build()
         self.conv5 = Convolution(four, five, 3, pad=padding, bias=bias)
         self.norm5, self.activation5 = norm.build(five), activation.build()
-        self.pool5 = pool.build(five)
+        self.pool5 = pool.build(five) if 5 in plan.pooled else nn.Identity()
         inputs = fc6_inputs(self, five, plan.hidden, plan.average)
         self.average = nn.Identity() if plan.average is None else nn.AdaptiveAvgPool2d(plan.average)
         self.dropout6, self.dropout7 = nn.Dropout(plan.dropout), nn.Dropout(plan.dropout)
@@ -285,7 +305,8 @@ class AlexNet(Classifier):
         x = activate_and_pool(x, self.activation1, self.pool1)  # N, 96@27
         x = self.norm2(self.conv2(x))  # N, 256@27
         x = activate_and_pool(x, self.activation2, self.pool2)  # N, 256@13
-        x = self.activation3(self.norm3(self.conv3(x)))  # N, 384@13
+        x = self.norm3(self.conv3(x))
+        x = activate_and_pool(x, self.activation3, self.pool3)  # N, 384@13
         x = self.activation4(self.norm4(self.conv4(x)))  # N, 384@13
         x = self.norm5(self.conv5(x))  # N, 256@13
         fits = smaller and x.shape[1:].numel() == self.fc6.in_features
