@@ -307,7 +307,6 @@ def test_cifars_proportions_follow_its_arguments() -> None:
 
 
 def test_late_poolings_ledger_and_sizes() -> None:
-    arguments = {"late_pooling": True}
     expected = {
         "conv1": 64 * 3 * 9,
         "norm1": 2 * 64,
@@ -323,9 +322,11 @@ def test_late_poolings_ledger_and_sizes() -> None:
         "fc7": 512 * 513,
         "fc8": 10 * 513,
     }
-    assert parameters(plan("alexnet-cifar", arguments)) == expected
+    assert parameters(plan("alexnet-cifar", {"late_pooling": True})) == expected
     assert sum(expected.values()) == 3_917_386
-    shown = {row.name: row.output_shape for row in anatomy("alexnet-cifar", **arguments).layers}
+    shown = {
+        row.name: row.output_shape for row in anatomy("alexnet-cifar", late_pooling=True).layers
+    }
     sizes = {name: shape for name, shape in shown.items() if name.startswith(("conv", "pool"))}
     assert sizes == {
         "conv1": (64, 32, 32),
