@@ -33,12 +33,12 @@ class Plan:
         maps: of the five convolutions.
         kernel, stride, border: of conv1; None is the border of the others.
         kernel2: of conv2; conv3 to conv5 have 3.
-        pooled: the convolutions that pooling follows.
         hidden: units of fc6 and fc7.
         dropout: probability before fc6 and fc7.
         average: the maps are averaged to this height and width before fc6; None leaves them.
         hidden_norm: fc6 and fc7 are batch-normalised before their activations, too.
         spare_bias: no bias where batch normalisation follows, which takes any constant off.
+        late_pooling: the first two pooling layers follow conv2 and conv3, not conv1 and conv2.
     """
 
     maps: tuple[int, int, int, int, int]
@@ -46,12 +46,12 @@ class Plan:
     stride: int = 4
     border: Pad | None = None
     kernel2: int = 5
-    pooled: tuple[int, int, int] = (1, 2, 5)
     hidden: int = 4096
     dropout: float = 0.5
     average: int | None = None
     hidden_norm: bool = False
     spare_bias: bool = False
+    late_pooling: bool = False
 
 
 BATCH_NORM = Plan((96, 256, 384, 384, 256), border=Pad("valid"))
@@ -72,11 +72,11 @@ def small_plan(
         kernel=3 if late_pooling else 5,
         stride=1,
         kernel2=3,
-        pooled=(2, 3, 5) if late_pooling else (1, 2, 5),
         hidden=hidden,
         dropout=dropout,
         hidden_norm=hidden_norm,
         spare_bias=True,
+        late_pooling=late_pooling,
     )
 
 
@@ -225,8 +225,8 @@ def alexnet_cifar(
         hidden: units of fc6 and fc7, 1 to 4096.
         dropout: probability before fc6 and fc7, 0 to 0.95.
         hidden_norm: batch-normalise fc6 and fc7, too, before their activations.
-        late_pooling: conv1 and conv2 both see the whole picture, as below.
-        pool: after conv1, conv2 and conv5. padding: of every convolution.
+        late_pooling: the first two pooling layers follow conv2 and conv3, as above.
+        pool: after conv1 (or conv3), conv2 and conv5. padding: of every convolution.
         norm: between each convolution and its activation. activation: of every layer but fc8.
 
     Raises:
@@ -276,18 +276,18 @@ class AlexNet(Classifier):
             channels, one, plan.kernel, stride=plan.stride, pad=border, bias=bias
         )
         self.norm1, self.activation1 = norm.build(one), activation.build()
-        self.pool1 = pool.build(one) if 1 in plan.pooled else nn.Identity()
+        self.pool1 = nn.Identity() if plan.late_pooling else pool.build(one)
         self.conv2 = Convolution(one, two, plan.kernel2, pad=padding, bias=bias)
         self.norm2, self.activation2 = norm.build(two), activation.build()
-        self.pool2 = pool.build(two) if 2 in plan.pooled else nn.Identity()
+        self.pool2 = pool.build(two)
         self.conv3 = Convolution(two, three, 3, pad=padding, bias=bias)
         self.norm3, self.activation3 = norm.build(three), activation.build()
-        self.pool3 = pool.build(three) if 3 in plan.pooled else nn.Identity()
+        self.pool3 = pool.build(three) if plan.late_pooling else nn.Identity()
         self.conv4 = Convolution(three, four, 3, pad=padding, bias=bias)
         self.norm4, self.activation4 = norm.build(four), activation.build()
         self.conv5 = Convolution(four, five, 3, pad=padding, bias=bias)
         self.norm5, self.activation5 = norm.build(five), activation.build()
-        self.pool5 = pool.build(five) if 5 in plan.pooled else nn.Identity()
+        self.pool5 = pool.build(five)
         inputs = fc6_inputs(self, five, plan.hidden, plan.average)
         self.average = nn.Identity() if plan.average is None else nn.AdaptiveAvgPool2d(plan.average)
         self.dropout6, self.dropout7 = nn.Dropout(plan.dropout), nn.Dropout(plan.dropout)
