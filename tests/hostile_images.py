@@ -134,6 +134,9 @@ def hostile_files() -> dict[str, tuple[bytes, str]]:
             "damaged image: Decompressed data too large",
         ),
         "gif-huge.gif": (_huge_gif(), "4,294,836,225 pixels, more than the 64,000,000 allowed"),
+        "one-tile.tif": (tiled_tiff(16, 16, (16384, 16384), 1), "tiles of 16384 × 16384 pixels"),
+        "same-tiles.tif": (tiled_tiff(16, 256, (2**21, 16), 16), "tiles of 2097152 × 16 pixels"),
+        "scans.jpg": (many_scans(), "more than 200 scans"),
         "float.tif": (
             save(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"),
             "pixels of the kind 'F' have no agreed 8-bit form",
@@ -143,6 +146,39 @@ def hostile_files() -> dict[str, tuple[bytes, str]]:
             "32-bit pixels from 0 to 70000 have no agreed black and white",
         ),
     }
+
+
+def tiled_tiff(width: int, height: int, tile: tuple[int, int], tiles: int) -> bytes:
+    """A grey TIFF whose tiles are all the same few bytes, black when they are unpacked."""
+    packer = zlib.compressobj(9)
+    row = b"\0" * 2**20
+    body = b"".join(packer.compress(row) for _ in range(tile[0] * tile[1] // 2**20 or 1))
+    body += packer.flush()
+    lists = 8 + len(body) + len(body) % 2
+    offsets = struct.pack(f"<{tiles}L", *[8] * tiles)
+    lengths = struct.pack(f"<{tiles}L", *[len(body)] * tiles)
+    first, second = (lists, lists + 4 * tiles) if tiles > 1 else (8, len(body))
+    entries = [
+        (256, 3, 1, width), (257, 3, 1, height), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1),
+        (322, 4, 1, tile[0]), (323, 4, 1, tile[1]), (324, 4, tiles, first), (325, 4, tiles, second),
+    ]  # fmt: skip
+    directory = struct.pack("<H", len(entries))
+    directory += b"".join(struct.pack("<HHLL", *entry) for entry in entries) + b"\0\0\0\0"
+    start = lists + 8 * tiles
+    return (
+        struct.pack("<2sHL", b"II", 42, start)
+        + body.ljust(lists - 8, b"\0")
+        + offsets
+        + lengths
+        + directory
+    )
+
+
+def many_scans() -> bytes:
+    """A progressive JPEG with its last scan three hundred times."""
+    data = save(Image.fromarray(pixels(height=64, width=64)), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * 300 + data[-2:]
 
 
 def _huge_gif() -> bytes:

@@ -263,6 +263,11 @@ def _axis(model: Any) -> None:
     model.graph.node[-1].attribute[0].i = 0
 
 
+@_change("numbers as text", "makes another type of numbers")
+def _text(model: Any) -> None:
+    _insert(model, "Cast", to=TensorProto.STRING)
+
+
 @_change("a constant as long as a batch", "as long as a batch")
 def _long_constant(model: Any) -> None:
     model.graph.initializer.append(numpy_helper.from_array(np.zeros((9, 10), np.float32), "long"))

@@ -333,6 +333,10 @@ def test_the_folder_of_the_images_is_never_written_to(pictures: Path, inside: In
     code, _, err = inside("train", "--data", pictures, "--out", pictures / "one" / "run")
     assert code == 2
     assert "lies inside the data: give an --out outside" in err
+    loop = pictures.parent / "loop"
+    loop.symlink_to("loop")
+    code, _, err = inside("train", "--data", loop)
+    assert (code, err[:6]) == (2, "error:")
     victim = next((pictures / "one").iterdir())
     code, _, err = inside("check", pictures, "--preview", victim)
     assert code == 2
@@ -351,6 +355,19 @@ def test_a_reader_that_is_gone_does_not_cost_the_report(trained: Path, tmp_path:
     assert done.returncode != 0
     assert b"Traceback" not in done.stderr
     assert (cut / "report.html").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
+def test_a_directory_whose_name_is_no_text_is_refused_before_anything_is_read(
+    pictures: Path, tmp_path: Path
+) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    shutil.copytree(pictures, folder / "data")
+    done = convscope("train", "--data", "data", cwd=folder)
+    assert done.returncode == 2
+    assert "is no UTF-8, so no file can say where the data are: rename it" in done.stderr
+    assert done.stdout == ""
 
 
 def test_output_that_cannot_show_all_characters() -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from convscope.environment import (
     describe_environment,
     doctor,
     processor_name,
+    python_command,
 )
 from convscope.printing import print_diagnosis
 
@@ -107,6 +109,19 @@ def test_a_run_records_what_it_ran_on() -> None:
     assert found["versions"]["convscope"] == convscope.__version__
     assert found["threads"] == torch.get_num_threads()
     assert found["processor"]
+
+
+def test_a_fresh_python_imports_nothing_from_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of a stranger may hold a `json.py`."""
+    for name in ("json", "sys", "convscope"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('executed')")
+    monkeypatch.chdir(tmp_path)
+    words = python_command("convscope.text", "there is no main")
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert "executed" not in done.stderr
+    assert "cannot import name 'main' from 'convscope.text'" in done.stderr
 
 
 def test_cores_are_those_this_process_may_use() -> None:

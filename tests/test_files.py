@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from convscope.errors import InputError
-from convscope.files import check_readable, read_bytes, remove_leftovers, write_atomically
+from convscope.files import (
+    check_readable,
+    is_inside,
+    own_directory,
+    read_bytes,
+    remove_leftovers,
+    write_atomically,
+)
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -178,6 +185,35 @@ def test_read_bytes_limits(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="is a device or a pipe: give a plain file"):
+        write_atomically(pipe, b"new")
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+
+
+def test_a_directory_of_its_own_is_no_link(tmp_path: Path) -> None:
+    assert own_directory(tmp_path / "new").is_dir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere")
+    (tmp_path / "file").write_text("")
+    for name in ("link", "file"):
+        with pytest.raises(InputError, match="is no directory: remove it and try again"):
+            own_directory(tmp_path / name)
+    with pytest.raises(InputError, match="cannot write"):
+        own_directory(tmp_path / "no" / "parent")
+
+
+def test_what_lies_inside(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "link").symlink_to(".")
+    assert is_inside(tmp_path / "link" / "a", tmp_path)
+    assert is_inside(tmp_path, tmp_path)
+    assert not is_inside(f"{tmp_path}2", tmp_path)
+    assert not is_inside(tmp_path, tmp_path / "loop")
+
+
 def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="pipe is no plain file"):

@@ -71,6 +71,7 @@ FLIP = {"augmentation": {"flip": True}}
         (CROPPED, {}, "ten-crop"),
         (CROPPED, FLIP, "ten-crop"),
         (WHOLE, FLIP, "mirrored"),
+        (WHOLE, {"augmentation": {"flip": "alternating"}}, "mirrored"),
         (WHOLE, {"augmentation": {"flip": False}}, None),
         (WHOLE, {"augmentation": {"flip": "yes"}}, None),
         (WHOLE, {"augmentation": ["flip"]}, None),

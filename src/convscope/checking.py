@@ -10,7 +10,7 @@ from convscope.data.cifar import is_cifar
 from convscope.data.idx import is_idx_folder
 from convscope.data.inspection import Inspection, inspect, inspect_datasets, preview_sheet
 from convscope.errors import InputError
-from convscope.files import write_atomically
+from convscope.files import is_inside, write_atomically
 from convscope.text import printable
 
 
@@ -31,7 +31,7 @@ def check(
         InputError: there are no such data, or they are no data set at all.
     """
     path = Path(data)
-    if preview is not None and Path(preview).resolve().is_relative_to(path.resolve()):
+    if preview is not None and is_inside(preview, path):
         raise InputError(
             f"{printable(preview)} lies inside the data, which are never written to: "
             "give another place for the preview"

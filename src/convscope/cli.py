@@ -155,6 +155,7 @@ def evaluate(
     """Measure a trained run on test images; write results and report into the run."""
     from convscope import pipeline
     from convscope.printing import Listener, print_evaluation, print_json
+    from convscope.text import printable
 
     with Listener(as_json=True) as listen:
         result = pipeline.evaluate(run, data=data, robustness=robustness, listen=listen)
@@ -163,7 +164,7 @@ def evaluate(
     else:
         print_evaluation(result)
         if data is None and robustness:
-            print(f"report  {run / 'report.html'}")
+            print(f"report  {printable(run / 'report.html')}")
 
 
 app.command(epilog=cli_predict.EPILOG)(cli_predict.predict)

@@ -18,10 +18,14 @@ EPILOG = (
 def lab(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="[RUN]", help="A run directory; the newest if none is given."),
+        typer.Argument(metavar="RUN", help="A run directory; the newest if none is given."),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="The address to listen on. Off this machine, a token is asked for.")
+        str,
+        typer.Option(
+            help="The address to listen on. Off this machine, or with $CONVSCOPE_TOKEN, a token is "
+            "asked for."
+        ),
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(help="The port; where it is taken, the next free one.")

@@ -135,13 +135,14 @@ def python_command(module: str, argument: str) -> list[str]:
     """The words of a command that calls `module.main(argument)` in a fresh Python.
 
     Fresh, not a copy of this process: torch's threads do not survive a fork, and a script without
-    `if __name__ == "__main__"` must not be run again. It imports from where this one does.
+    `if __name__ == "__main__"` must not be run again. It imports from where this one does, and
+    never, even before it knows that, from the directory it is in, which may hold anything (-P).
     """
     program = (
         "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
         f"from {module} import main; main(sys.argv[2])"
     )
-    return [sys.executable, "-c", program, json.dumps(sys.path), argument]
+    return [sys.executable, "-P", "-c", program, json.dumps(sys.path), argument]
 
 
 def peak_memory_bytes() -> int | None:

@@ -36,6 +36,8 @@ def write_atomically(path: Path, data: bytes | Iterable[Buffer]) -> None:
     """
     if not path.name:
         raise InputError(f"'{printable(path)}' names no file: give a file name")
+    if not _is_replaceable(path):
+        raise InputError(f"{printable(path)} is a device or a pipe: give a plain file")
     _remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -99,6 +101,35 @@ def check_readable(path: Path, limit: int) -> int:
     if facts.st_size > limit:
         raise InputError(f"{shown} has {facts.st_size:,} bytes; allowed are at most {limit:,}")
     return facts.st_size
+
+
+def is_inside(path: str | Path, folder: str | Path) -> bool:
+    """Whether `path` is `folder` or lies in it, links followed; a loop of links leads nowhere."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def own_directory(path: Path) -> Path:
+    """`path` as a directory, made where there is none; of its own: a link could lead anywhere.
+
+    Raises:
+        InputError: it is a link or a file, or cannot be made.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise InputError(f"{printable(path)} is no directory: remove it and try again")
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    return path
+
+
+def _is_replaceable(path: Path) -> bool:
+    """Whether there is nothing, a file, or what `os.replace` refuses anyway."""
+    try:
+        mode = os.lstat(path).st_mode
+    except (OSError, ValueError):
+        return True
+    return stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)
 
 
 def _write(path: Path, pieces: Iterable[Buffer]) -> None:

@@ -49,7 +49,8 @@ def print_study(document: Mapping[str, Any], path: Path, page: Path | None) -> N
             where = f"{printable(condition)}: " if condition else ""
             print(f"    {where}{effect_text(effect)}   [{printable(compared_text(effect))}]")
         if claim["published"]:
-            print(textwrap.indent(textwrap.fill(f"published: {claim['published']}", 90), "    "))
+            published = f"published: {printable(claim['published'], 400)}"
+            print(textwrap.indent(textwrap.fill(published, 90), "    "))
     print(f"\nresults  {printable(path)}")
     print(f"rows     {printable(path.with_suffix('.csv'))}")
     if page is not None:

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from torch import nn
@@ -24,7 +23,7 @@ from convscope.evaluation.views import VIEWS
 from convscope.events import Listener, counting
 from convscope.explain.activations import feature_maps
 from convscope.explain.filters import first_filters
-from convscope.files import write_atomically
+from convscope.files import own_directory, write_atomically
 from convscope.layers.fusing import kernels_in_use
 from convscope.model_summary import Anatomy, anatomy
 from convscope.run import Run, load_model, read_metrics
@@ -138,7 +137,8 @@ def suitable_views(run: Run) -> str | None:
     if run.document.preprocessing.crop is not None:
         return "ten-crop"
     augmentation = run.document.recipe.get("augmentation")
-    mirrored = isinstance(augmentation, Mapping) and augmentation.get("flip") is True
+    flip = augmentation.get("flip") if isinstance(augmentation, Mapping) else None
+    mirrored = flip is True or flip == "alternating"
     return "mirrored" if mirrored else None
 
 
@@ -179,8 +179,8 @@ def write_report(
 
     report = _report_input(run, model, test, evaluation, summary)
     write_atomically(run.path / "report.html", render_html(report).encode())
-    write_tables(report, _own_directory(run.path / "tables"))
-    figures = _own_directory(run.path / "figures")
+    write_tables(report, own_directory(run.path / "tables"))
+    figures = own_directory(run.path / "figures")
     written = write_figures(report, figures)
     for name in ("confusion", "robustness", "mistakes"):  # those that an evaluation may lack
         stale = figures / f"{name}.png"
@@ -188,14 +188,6 @@ def write_report(
             stale.unlink()
     # Last, since a run with results is taken for one that has its report.
     write_atomically(run.path / "results.json", to_json_bytes(evaluation.to_json()))
-
-
-def _own_directory(path: Path) -> Path:
-    """`path` as a directory of the run itself: a link could lead the files anywhere."""
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise InputError(f"{printable(path)} is no directory: remove it and evaluate again")
-    path.mkdir(exist_ok=True)
-    return path
 
 
 def _report_input(

@@ -28,7 +28,7 @@ from convscope import models
 from convscope.data.preprocess import Preprocessing
 from convscope.documents import parse_json, read_regular_file, to_json_bytes
 from convscope.errors import InputError
-from convscope.files import write_atomically
+from convscope.files import own_directory, write_atomically
 from convscope.text import printable
 from convscope.weights import read_tensors, write_tensors
 
@@ -202,7 +202,8 @@ def epoch_weights(epoch: int) -> str:
 def save_weights(run: Run, state: Mapping[str, torch.Tensor], name: str) -> None:
     """Write a state dict into the run as `name`; all else about the model stands in `run.json`."""
     path = run.path / name
-    path.parent.mkdir(exist_ok=True)
+    if path.parent != run.path:
+        own_directory(path.parent)
     write_tensors(path, state)
 
 

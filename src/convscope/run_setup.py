@@ -1,6 +1,7 @@
 """The set-up of a new run: its directory, and the document that all later steps read."""
 
 import contextlib
+import os
 import shlex
 import time
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from convscope.data.catalog import CATALOG
 from convscope.data.dataset import Dataset, Splits
 from convscope.environment import describe_environment
 from convscope.errors import InputError
+from convscope.files import is_inside
 from convscope.run import (
     DataReference,
     ModelReference,
@@ -54,7 +56,7 @@ def start_run(
         recipe=recipe.model_dump(mode="json"),
         data=DataReference(
             name=train.name,
-            source=recipe.data if recipe.data in CATALOG else str(Path(recipe.data).resolve()),
+            source=recipe.data if recipe.data in CATALOG else os.path.realpath(recipe.data),
             seed=recipe.seed,
             skip_bad=skip_bad,
             cache=cache,
@@ -135,11 +137,24 @@ def new_directory(out: str | Path | None, recipe: Recipe) -> Path:
 
 
 def keep_out_of_the_data(path: Path, recipe: Recipe) -> None:
-    """A run inside the folder of the images would be taken for a class the next time."""
-    source = Path(recipe.data)
-    if recipe.data not in CATALOG and path.resolve().is_relative_to(source.resolve()):
+    """A run inside the folder of the images would be taken for a class the next time.
+
+    Raises:
+        InputError: it is inside, or the run could not say where the data are.
+    """
+    if recipe.data in CATALOG:
+        return
+    try:
+        os.path.realpath(recipe.data).encode()
+    except UnicodeEncodeError:
         raise InputError(
-            f"{printable(path)} lies inside the data: give an --out outside of {printable(source)}"
+            f"the name of {printable(recipe.data)}, or of a directory above it, is no UTF-8, so no "
+            "file can say where the data are: rename it"
+        ) from None
+    if is_inside(path, recipe.data):
+        raise InputError(
+            f"{printable(path)} lies inside the data: give an --out outside of "
+            f"{printable(recipe.data)}"
         )
 
 

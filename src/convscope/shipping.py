@@ -12,7 +12,7 @@ from convscope.errors import InputError, unknown_name
 from convscope.events import Listener, Stage, Work, ignore
 from convscope.exporting.card import MARK, render_card
 from convscope.exporting.onnx import OnnxExport, export_onnx
-from convscope.files import write_atomically
+from convscope.files import own_directory, write_atomically
 from convscope.reporting import bind_classes
 from convscope.run import Run, open_run
 from convscope.run_data import load_data
@@ -116,9 +116,7 @@ def _check_choices(to: str, preprocessing: str) -> None:
 
 def _place(run: Run, to: str, int8: bool, out: str | Path | None) -> Path:
     if out is None:
-        path = run.path / (f"{to}-int8" if int8 else to) / f"model.{to}"
-        path.parent.mkdir(exist_ok=True)
-        return path
+        return own_directory(run.path / (f"{to}-int8" if int8 else to)) / f"model.{to}"
     path = Path(out)
     if path.suffix.lower() != f".{to}":
         raise InputError(f"'{printable(path)}' does not end in .{to}: give a file name that does")

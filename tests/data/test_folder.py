@@ -158,8 +158,10 @@ def test_an_unusable_folder_says_what_to_do(tmp_path: Path, names: list[str], me
 
 
 def test_no_folder_at_all(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no directory: give a folder of class folders"):
-        read(tmp_path / "missing")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("missing", "loop"):
+        with pytest.raises(InputError, match="is no directory: give a folder of class folders"):
+            read(tmp_path / name)
 
 
 # -- sizes and channels ----------------------------------------------------------------------

@@ -9,6 +9,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -83,6 +84,18 @@ def test_many_classes_and_a_history_with_gaps(tmp_path: Path) -> None:
     write_figures(report, tmp_path)
     with Image.open(tmp_path / "confusion.png") as image:
         assert image.size == (1200, 1200)
+
+
+def test_settings_of_the_user_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`text.usetex` would hand the names of classes to LaTeX, or end in an error without one."""
+    for name in ("plain", "changed"):
+        (tmp_path / name).mkdir()
+    write_figures(make_report(), tmp_path / "plain")
+    monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
+    monkeypatch.setitem(matplotlib.rcParams, "lines.linewidth", 9.0)
+    for path in write_figures(make_report(), tmp_path / "changed"):
+        assert path.read_bytes() == (tmp_path / "plain" / path.name).read_bytes()
+    assert matplotlib.rcParams["text.usetex"] is True
 
 
 def test_global_state_of_matplotlib_is_not_touched(tmp_path: Path) -> None:

@@ -329,7 +329,17 @@ def test_without_the_token_nothing_is_answered(
     assert "set-cookie" not in answer.headers
 
 
-@pytest.mark.parametrize("query", ["token=wrong", "token=", "token", f"Token={TOKEN}", "token=é"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "token=wrong",
+        "token=",
+        "token",
+        f"Token={TOKEN}",
+        "token=é",
+        f"token={TOKEN}&" + "a=1&" * 30,
+    ],
+)
 def test_a_wrong_token_gives_no_cookie(open_lab: Live, query: str) -> None:
     answer = httpx.get(f"{open_lab.url}?{query}", trust_env=False)
     assert answer.status_code == 401

@@ -71,6 +71,22 @@ def follow(lab: Live, job: str, until: str, after: int = 0) -> list[dict[str, An
     raise AssertionError(f"no '{until}' in {events}")
 
 
+def test_a_module_where_it_was_started_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("typer", "torch", "json"):
+        (tmp_path / f"{name}.py").write_text("open('executed', 'w')")
+    job = Job(tmp_path / "run", "lenet5", "dots", 0)
+    job.start(["no-such-recipe"])
+    job.wait(60)
+    while job.active:
+        time.sleep(0.01)
+    assert job.status == "failed"
+    assert "unknown recipe" in str(job.events)
+    assert not (tmp_path / "executed").exists()
+
+
 @pytest.mark.slow
 def test_a_training_runs_to_its_end_and_becomes_a_run(lab: Live, root: Path) -> None:
     job = begin(lab, settings=["epochs=2", "min_steps=0"], seed=5)

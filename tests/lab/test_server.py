@@ -52,6 +52,18 @@ def address(line: str) -> str:
     return line.split()[1]
 
 
+def test_a_token_in_the_environment_is_asked_for_on_this_machine_too(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs" / "digits")
+    token = "a-token-of-some-length"
+    with started(tmp_path, "--port", "0", CONVSCOPE_TOKEN=token) as (_, line):
+        page = address(line)
+        assert page.endswith(f"/?token={token}")
+        runs = page.replace(f"?token={token}", "api/runs")
+        assert httpx.get(runs, trust_env=False).status_code == 401
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert httpx.get(runs, headers=bearer, trust_env=False).status_code == 200
+
+
 def test_one_line_a_quick_page_and_a_clean_end(tmp_path: Path) -> None:
     make_run(tmp_path / "runs" / "digits")
     with started(tmp_path, "--port", "0") as (process, line):

@@ -178,6 +178,21 @@ def test_work_that_fails_is_tried_again() -> None:
     asyncio.run(main())
 
 
+def test_all_who_wait_hear_why_it_failed() -> None:
+    def work(_: Any) -> int:
+        time.sleep(0.1)
+        raise InputError("not there")
+
+    async def main() -> list[Any]:
+        background = Background("reading", work)
+        waiting = (background.wait() for _ in range(3))
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    for error in asyncio.run(main()):
+        assert isinstance(error, InputError)
+        assert str(error) == "not there"
+
+
 def test_work_that_needs_other_work_does_not_wait_for_itself() -> None:
     first = Background("first", lambda _: 3)
     second = Background("second", lambda _: first.result() + 1)

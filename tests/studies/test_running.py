@@ -39,6 +39,16 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     return store, run_study(small_study(**TUNED), Plan(store=store, workers=2))
 
 
+def test_only_leftovers_are_removed(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    key, gone = "0123456789abcdef" * 2, 999_999_999
+    kept = ["thesis-2024", "2023", "a-20240101123456", "m-²", f"{key}-{os.getpid()}", f"{key}-x"]
+    for name in (*kept, f"{key}-{gone}"):
+        (work / name).mkdir(parents=True)
+    do_jobs({}, tmp_path)
+    assert sorted(path.name for path in work.iterdir()) == sorted(kept)
+
+
 @pytest.mark.slow
 def test_every_arm_has_every_seed(done: tuple[Path, dict[str, Any]]) -> None:
     store, document = done

@@ -208,6 +208,19 @@ def test_other_classes_than_the_run_was_made_for(tmp_path: Path, few_digits: Dat
         list(fit(run, other))
 
 
+def test_one_process_trains_a_run_at_a_time(tmp_path: Path, few_digits: Dataset) -> None:
+    run = start_run(tmp_path / "run", small_recipe(), few_digits)
+    rows = fit(run, few_digits)
+    next(rows)
+    kept = run.path / f".checkpoint.safetensors.{'0' * 8}.tmp"  # as if it were being written
+    kept.write_bytes(b"")
+    with pytest.raises(InputError, match=r"another process trains .*: wait for it, or stop it"):
+        next(fit(run, few_digits, resume=True))
+    assert kept.exists()
+    list(rows)
+    assert load_model(run) is not None
+
+
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path, few_digits: Dataset) -> None:
     first = start_run(tmp_path / "first", small_recipe(), few_digits)
     list(fit(first, few_digits, checkpoint_seconds=0.0))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import small_recipe
+from convscope.data.lock import sole_user
 from convscope.errors import InputError
 from convscope.events import Event, Stage
 from convscope.tuning.report import render_report
@@ -117,6 +118,15 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no study and not empty: give --out"):
         tune(small_recipe(), out=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_one_process_searches_at_a_time(tmp_path: Path) -> None:
+    with (
+        sole_user(tmp_path, "busy"),
+        pytest.raises(InputError, match="another process searches in"),
+    ):
+        tune(small_recipe(), out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

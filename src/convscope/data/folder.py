@@ -23,7 +23,7 @@ class Folder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.root = path.resolve()
+        self.root = Path(os.path.realpath(path))  # a loop of links leads nowhere
         if not self.root.is_dir():
             raise InputError(f"'{printable(path)}' is no directory: give a folder of class folders")
         self.name = self.root.name or "root"

@@ -20,7 +20,7 @@ import re
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -45,6 +45,8 @@ SUFFIXES = frozenset({".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", 
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 256 * 2**20
 _STRIP = 2**20  # pixels
+MAX_SCANS = 200
+"""Of a JPEG file; a progressive one has about ten."""
 
 _SIGNATURES = (
     *(b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*"),
@@ -60,6 +62,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 0x0112, 258, 262, 0
+_TILE_SIZE = (322, 323)  # width, height
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,13 +208,36 @@ def _read(data: bytes, max_pixels: int) -> tuple[Image.Image, str, str]:
         width, height = image.size
         if width * height > max_pixels:
             raise _too_many_pixels(width * height, max_pixels)
-        mode, tags = image.mode, dict(getattr(image, "tag_v2", {}))
+        mode, tags = image.mode, getattr(image, "tag_v2", {})
+        _check_work(image, data, tags, max_pixels)
+        needed = {tag: tags.get(tag) for tag in (_BITS_PER_SAMPLE, _PHOTOMETRIC)}
         image.load()
         kind, turned = image.format or "", _upright(image)
         if turned.mode in ("L", "RGB") and "transparency" not in turned.info:
             return turned, kind, mode
-        pixels = np.ascontiguousarray(_pixels(turned, tags), dtype=np.uint8)
+        pixels = np.ascontiguousarray(_pixels(turned, needed), dtype=np.uint8)
         return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), kind, mode
+
+
+def _check_work(
+    image: Image.Image, data: bytes, tags: Mapping[int, object], max_pixels: int
+) -> None:
+    """A few bytes may ask for the work of many images of this size: raise InputError.
+
+    A TIFF's tiles are decoded whole, however little of them lies in the image, and all of them
+    may be the same bytes. A progressive JPEG goes over all pixels again with each scan.
+    """
+    tile = [tags.get(tag) for tag in _TILE_SIZE]
+    pixels = 1
+    for length, part in zip(image.size, tile, strict=True):
+        pixels *= -(-length // part) * part if isinstance(part, int) and part > 0 else length
+    if pixels > 2 * max_pixels:
+        raise InputError(
+            f"tiles of {tile[0]} × {tile[1]} pixels for {image.width} × {image.height}: save it "
+            "without tiles"
+        )
+    if image.format == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:
+        raise InputError(f"more than {MAX_SCANS} scans: save it as a baseline JPEG")
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -1,11 +1,14 @@
-"""A lock between processes, so that two of them do not download the same file at once."""
+"""Locks between processes, so that two of them do not do the same work at once."""
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from convscope.errors import InputError
 
 
 @contextlib.contextmanager
@@ -15,6 +18,33 @@ def locked(path: Path) -> Iterator[None]:
         while not _try_lock(file):
             time.sleep(0.1)
         yield
+
+
+@contextlib.contextmanager
+def sole_user(folder: Path, busy: str) -> Iterator[None]:
+    """Be the only process inside `folder`, which nothing is written into for that.
+
+    Windows, and file systems without locks, let everybody in.
+
+    Raises:
+        InputError: with `busy`, where another process is inside.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(busy) from None
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_free(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """The pictures of a report as PNG files, drawn by matplotlib.
 
-Only its object-oriented interface is used: no global figure, style or backend is touched.
+Only its object-oriented interface is used: no global figure or backend is touched. The style is its
+default, whatever a `matplotlibrc` in the user's home or in the current directory says.
 Importing matplotlib takes about a second, so import this module only to write pictures.
 """
 
@@ -9,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
@@ -52,12 +54,13 @@ def write_figures(report: ReportInput, directory: Path) -> list[Path]:
         "feature-maps": feature_maps_figure,
     }
     paths = []
-    for name, draw in drawings.items():
-        figure = draw(report)
-        if figure is not None:
-            path = directory / f"{name}.png"
-            write_atomically(path, _png(figure))
-            paths.append(path)
+    with matplotlib.style.context("default"):
+        for name, draw in drawings.items():
+            figure = draw(report)
+            if figure is not None:
+                path = directory / f"{name}.png"
+                write_atomically(path, _png(figure))
+                paths.append(path)
     return paths
 
 

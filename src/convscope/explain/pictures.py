@@ -1,15 +1,17 @@
 """The pictures of an explanation, drawn by matplotlib.
 
-Only its object-oriented interface is used: no global figure, style or backend is touched.
-Importing matplotlib takes about a second, so import this module only to draw.
+Only its object-oriented interface is used: no global figure or backend is touched. They are drawn
+inside `plain_style()`. Importing matplotlib takes a second, so import this module only to draw.
 """
 
 import io
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
+import matplotlib.style
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -36,6 +38,12 @@ _ACROSS = 5
 """Pictures in a row, at most."""
 _SHOWN = 16
 """Maps of a layer, at most: the strongest."""
+
+
+def plain_style() -> AbstractContextManager[None]:
+    """matplotlib's default style, whatever a `matplotlibrc` says here or in the user's home."""
+    style: AbstractContextManager[None] = matplotlib.style.context("default")
+    return style
 
 
 def png(figure: Figure) -> bytes:

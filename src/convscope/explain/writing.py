@@ -7,6 +7,7 @@ explanation.json   the numbers behind them
 """
 
 import importlib.util
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from convscope.explain.neighbours import feature_blocks, features_of, nearest
 from convscope.explain.receptive import field_of
 from convscope.explain.tracing import Step, trace
 from convscope.explain.unit import number
-from convscope.files import cannot_write, write_atomically
+from convscope.files import cannot_write, is_inside, write_atomically
 from convscope.run import Run, load_model, open_run
 from convscope.text import printable
 
@@ -102,12 +103,12 @@ def explain_image(
 
 def _check_place(run: Run, image_path: Path, out: Path) -> None:
     """Raise InputError where writing would change data, or the picture itself."""
-    place, source = out.resolve(), run.document.data.source
-    if source and source not in CATALOG and place.is_relative_to(Path(source).resolve()):
+    source = run.document.data.source
+    if source and source not in CATALOG and is_inside(out, source):
         raise InputError(
             f"{printable(out)} lies inside the data: give a place outside of {printable(source)}"
         )
-    if image_path.resolve() in {place / name for name in FILES}:
+    if os.path.realpath(image_path) in {os.path.realpath(out / name) for name in FILES}:
         raise InputError(f"{printable(image_path)} would be replaced: give another place")
 
 
@@ -165,15 +166,16 @@ def _pictures(
     from convscope.explain import pictures  # matplotlib takes a second to load
 
     seen = image.numpy()
-    figures = {"feature-maps.png": pictures.maps_figure(seen, _maps(steps), guesses)}
-    if found:
-        figures["attributions.png"] = pictures.attributions_figure(seen, found, class_name)
-    if near is not None:
-        guess = next(iter(guesses))
-        figures["neighbours.png"] = pictures.neighbours_figure(
-            seen, guess, near["pixels"], near["captions"]
-        )
-    return {name: pictures.png(figure) for name, figure in figures.items()}
+    with pictures.plain_style():
+        figures = {"feature-maps.png": pictures.maps_figure(seen, _maps(steps), guesses)}
+        if found:
+            figures["attributions.png"] = pictures.attributions_figure(seen, found, class_name)
+        if near is not None:
+            guess = next(iter(guesses))
+            figures["neighbours.png"] = pictures.neighbours_figure(
+                seen, guess, near["pixels"], near["captions"]
+            )
+        return {name: pictures.png(figure) for name, figure in figures.items()}
 
 
 def _maps(steps: Sequence[Step]) -> dict[str, FloatArray]:

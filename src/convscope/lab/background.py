@@ -70,13 +70,12 @@ class Background(Generic[T]):
             Exception: whatever the work raised.
         """
         if not self._value and not self._started:
-            self._started = True
+            self._started, self._error = True, None
             threading.Thread(target=self._run, name=self._words, daemon=True).start()
         end = time.monotonic() + seconds
         while not self._value:
             if not self._started:
-                error, self._error = self._error, None
-                raise error or RuntimeError(self._words)
+                raise self._error or RuntimeError(self._words)  # to all who wait
             if time.monotonic() > end:
                 raise Refusal(503, self._how_far(), done=self._done, total=self._total)
             await anyio.sleep(LOOK_SECONDS)

@@ -57,7 +57,8 @@ class Job:
         """Run `convscope train` with `arguments`, and follow it in a thread."""
         with self._lock:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "convscope", "train", *arguments, "--json"],
+                # -P: the directory it is in may hold files named like modules.
+                [sys.executable, "-P", "-m", "convscope", "train", *arguments, "--json"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

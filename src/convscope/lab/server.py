@@ -10,7 +10,7 @@ from pathlib import Path
 from convscope.lab.app import make_app
 from convscope.lab.background import is_at_work
 from convscope.lab.endpoints import Server
-from convscope.web.place import find_place
+from convscope.web.place import find_place, given_token
 from convscope.web.process import Process
 
 PORT = 8421
@@ -29,17 +29,18 @@ def serve(
 ) -> None:
     """Serve the lab until Ctrl-C or SIGTERM; then every training is stopped, its state saved.
 
-    Prints one line with the address.
+    Prints one line with the address. A token is asked for off loopback, and where CONVSCOPE_TOKEN
+    gives one.
 
     Raises:
-        InputError: no such run, host or port.
+        InputError: no such run, host or port, or a token that cannot be one.
     """
     if run is not None:
         from convscope.run import open_run
 
         open_run(run)  # says at once, and on the terminal, what is wrong with it
     server = Server(run)
-    place = find_place(host, port)
+    place = find_place(host, port, token=given_token())
 
     def ready() -> None:
         print(f"lab  {place.url}  (Ctrl-C ends it)", flush=True)

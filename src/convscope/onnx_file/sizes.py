@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convscope.onnx_file.graph import Array, Node
+from convscope.onnx_file.graph import DTYPES, Array, Node
 from convscope.onnx_file.protobuf import Damaged
 
 LONGEST_SIDE = 2**31
@@ -103,8 +103,17 @@ def _count(node: Node, inputs: Sequence[Known], low: int, high: int | None = Non
 def _same(node: Node, inputs: Sequence[Known]) -> Found:
     """One value in, a value of the same shape out."""
     _count(node, inputs, 1)
-    _only(node, "alpha", "to", "axis")
+    _only(node, "alpha", "axis")
     _need(node.attributes.get("axis", 1) == 1, node, "works along another axis than 1")
+    shape = _image(node, inputs[0])
+    return Found(shape, 8 * math.prod(shape))
+
+
+def _cast(node: Node, inputs: Sequence[Known]) -> Found:
+    """The same numbers in another type, of those that a file may have: no strings."""
+    _count(node, inputs, 1)
+    _only(node, "to")
+    _need(node.attributes.get("to") in DTYPES, node, "makes another type of numbers")
     shape = _image(node, inputs[0])
     return Found(shape, 8 * math.prod(shape))
 
@@ -306,7 +315,6 @@ _RULES: Mapping[str, Rule] = {
     **dict.fromkeys(
         (
             "Abs",
-            "Cast",
             "Elu",
             "Erf",
             "LeakyRelu",
@@ -323,6 +331,7 @@ _RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("AveragePool", "MaxPool"), _pool),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),
     **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), _quantise),
+    "Cast": _cast,
     "Concat": _concat,
     "Conv": _conv,
     "Flatten": _flatten,

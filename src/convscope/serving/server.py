@@ -1,7 +1,6 @@
 """Serve a trained network: open it, warm it up, say where it is, answer until a signal."""
 
 import contextlib
-import os
 import shlex
 import sys
 import threading
@@ -20,13 +19,12 @@ from convscope.serving.metrics import Metrics
 from convscope.serving.observing import line_of_json
 from convscope.serving.pipeline import BATCH, MOST_WAITING, Pipeline
 from convscope.text import printable
-from convscope.web.place import Place, find_place
+from convscope.web.place import Place, find_place, given_token
 from convscope.web.process import LINGER_SECONDS, Process
 
 PORT = 8422
 GRACE_SECONDS = 40
 """Longer than any request may take."""
-TOKEN_VARIABLE = "CONVSCOPE_TOKEN"
 
 _MOST = {"batch": 1024, "waiting": 100_000, "body": 256 * 2**20, "threads": 1024}
 
@@ -84,8 +82,7 @@ def serve(
     path = Path(model)
     predictor = open_predictor(path, threads=limits.threads)
     about = describe(path, predictor)
-    token = os.environ.get(TOKEN_VARIABLE) or None
-    place = find_place(host, port, program="server", names=names, token=token, more_ports=0)
+    place = find_place(host, port, program="server", names=names, token=given_token(), more_ports=0)
     pipeline = Pipeline(
         predictor,
         Metrics(),

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import shutil
 import subprocess
 import threading
@@ -23,6 +24,7 @@ from convscope.training.compute import use_threads
 
 Job = Mapping[str, Any]
 Told = Callable[[int, int], None]
+_LEFTOVER = re.compile(r"[0-9a-f]{32}-([0-9]{1,9})")  # KEY-PROCESS
 
 
 def do_jobs(
@@ -71,10 +73,10 @@ def do_jobs(
 
 
 def _remove_leftovers(work: Path) -> None:
-    """Remove what killed processes left: directories are named KEY-PROCESS."""
+    """Remove what killed processes left, and nothing else that somebody keeps there."""
     for place in work.iterdir():
-        process = place.name.rpartition("-")[2]
-        if process.isdigit() and not _is_running(int(process)):
+        ours = _LEFTOVER.fullmatch(place.name)
+        if ours and not _is_running(int(ours[1])):
             shutil.rmtree(place, ignore_errors=True)
 
 

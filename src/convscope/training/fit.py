@@ -1,9 +1,11 @@
 """Training: rows out, nothing printed, the test set out of reach. The steps are in `loop.py`."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 
 from convscope.data.dataset import Dataset
+from convscope.data.lock import sole_user
 from convscope.errors import InputError, Interrupted
 from convscope.files import remove_leftovers
 from convscope.run import Run, write_metrics
@@ -55,8 +57,26 @@ def fit(
     Raises:
         TrainingError: the loss is not finite, runs away or stays at guessing.
         Interrupted: `stop` received a signal; the checkpoint is saved.
-        InputError: data that do not fit the model, a damaged checkpoint.
+        InputError: data that do not fit the model, a damaged checkpoint, another process that
+            trains this run.
     """
+    shown = printable(run.path)
+    alone = sole_user(run.path, f"another process trains {shown}: wait for it, or stop it first")
+    with alone if group.first else nullcontext():
+        yield from _rows(
+            run, train, validation, resume, stop or StopRequest(), checkpoint_seconds, group
+        )
+
+
+def _rows(
+    run: Run,
+    train: Dataset,
+    validation: Dataset | None,
+    resume: bool,
+    stop: StopRequest,
+    checkpoint_seconds: float,
+    group: Group,
+) -> Iterator[Progress]:
     recipe = recipe_from_json(run.document.recipe)
     _check_data(run, train)
     group = replace(group, parallel=recipe.parallel)
@@ -65,7 +85,7 @@ def fit(
     give_back_memory()
     keep_freed_memory()
     saving = Saving(checkpoint_seconds)
-    loop = Loop(run, recipe, compute, train, validation, group, stop or StopRequest(), saving)
+    loop = Loop(run, recipe, compute, train, validation, group, stop, saving)
     if resume and group.first:
         remove_leftovers(run.path)
     if group.tell(resume and run.checkpoint.exists()):

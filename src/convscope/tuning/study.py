@@ -85,16 +85,15 @@ class Study:
         write_atomically(self.path / "study.json", to_json_bytes(document.model_dump(mode="json")))
 
     def load(self) -> None:
-        """Take the trials that the directory has.
+        """Take the trials that the directory has, which must exist.
 
         Raises:
             InputError: it is the study of something else, or damaged.
         """
         file = self.path / "study.json"
         if not file.exists():
-            if self.path.exists() and any(self.path.iterdir()):
+            if any(self.path.iterdir()):
                 raise InputError(f"{printable(self.path)} is no study and not empty: give --out")
-            self.path.mkdir(parents=True, exist_ok=True)
             document = self._document([])
             write_atomically(file, to_json_bytes(document.model_dump(mode="json")))
             return

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from convscope.data.dataset import Splits
+from convscope.data.lock import sole_user
 from convscope.errors import InputError, Interrupted, TrainingError
 from convscope.events import Listener, Stage, Work, ignore
-from convscope.files import write_atomically
+from convscope.files import cannot_write, write_atomically
 from convscope.pipeline import resolve
 from convscope.run import Run, open_run, read_metrics
 from convscope.run_data import load_for, split_for
@@ -104,16 +105,26 @@ def tune(
     keep_out_of_the_data(path, chosen)
     splits = load_for(chosen, tell)
     study = Study(path, chosen, dimensions, str(splits.train.provenance.get("sha256", "")))
-    study.load()
-    if study.trials:
-        tell(Stage(f"going on with {printable(path)} after {len(study.trials)} trials"))
-    started = time.monotonic()
-    with StopRequest() as stop:
-        while len(study.trials) < trials:
-            _one_trial(study, splits, trials, stop, tell)
-            _tell_trial(study, trials, tell)
-    tell(Stage(f"{len(study.trials)} trials; {clock(time.monotonic() - started)} this time"))
-    return _conclude(study, settings)
+    _make_directory(path)
+    busy = f"another process searches in {printable(path)}: wait for it, or give another --out"
+    with sole_user(path, busy):
+        study.load()
+        if study.trials:
+            tell(Stage(f"going on with {printable(path)} after {len(study.trials)} trials"))
+        started = time.monotonic()
+        with StopRequest() as stop:
+            while len(study.trials) < trials:
+                _one_trial(study, splits, trials, stop, tell)
+                _tell_trial(study, trials, tell)
+        tell(Stage(f"{len(study.trials)} trials; {clock(time.monotonic() - started)} this time"))
+        return _conclude(study, settings)
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from None
 
 
 def _one_trial(

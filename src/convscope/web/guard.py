@@ -171,7 +171,10 @@ class Guard:
         """The right token, where the address of the page carries it."""
         if self.access.token is None or scope["path"] != "/":
             return None
-        query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=20)
+        try:
+            query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=20)
+        except ValueError:  # more fields than that
+            return None
         return self.access.token if self._is_token(*query.get("token", [])[:1]) else None
 
     def _has_bearer(self, headers: Headers) -> bool:

@@ -15,6 +15,7 @@ from convscope.web.guard import LOOPBACK, Access
 MORE_PORTS = 50
 BACKLOG = 512
 LEAST_TOKEN = 16
+TOKEN_VARIABLE = "CONVSCOPE_TOKEN"
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 
@@ -37,6 +38,11 @@ class Place:
         """For the browser, with the token if there is one."""
         token = f"?token={self.access.token}" if self.access.token else ""
         return f"{self.origin}/{token}"
+
+
+def given_token() -> str | None:
+    """The token that the user has set in the environment, if there is one."""
+    return os.environ.get(TOKEN_VARIABLE) or None
 
 
 def find_place(
