@@ -12,6 +12,9 @@ SURE = [0.10, 0.11, 0.12, 0.11, 0.10]
 NOTHING = [0.01, -0.01, 0.012, -0.012, 0.0]
 
 
+NONE: dict[str, Any] = {"measure": "accuracy", "arm": "a", "reference": "b", "expect": "more"}
+
+
 def claim(*comparisons: dict[str, Any]) -> Claim:
     return Claim(
         id="c", quote="q", comparisons=tuple(Comparison.model_validate(one) for one in comparisons)
@@ -48,6 +51,18 @@ def judged(differences: list[float], *, exact: bool = False, **comparison: Any) 
 )
 def test_verdict(differences: list[float], expect: str, margin: float, verdict: str) -> None:
     assert judged(differences, expect=expect, margin=margin).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("n", "verdict"), [(2, "not supported"), (5, "not supported"), (6, "supported")]
+)
+def test_equal_differences_of_shares_are_as_sure_as_their_signs(n: int, verdict: str) -> None:
+    """One image more in each of a few seeds is easily chance; p is 2 · (1/2)^n."""
+    effect = judged([0.001] * n)
+    assert effect.p == pytest.approx(2 * 0.5**n)
+    assert effect.verdict == verdict
+    counted = judged([0.0] * n, measure="n")
+    assert (counted.p, counted.verdict) == (0.0, "supported")
 
 
 def test_an_effect_by_hand() -> None:
@@ -106,6 +121,9 @@ def test_a_claim_depends_where_its_comparisons_differ() -> None:
     assert claim_verdict([against]) == "contradicted"
     assert claim_verdict([sure, nothing]) == "depends"
     assert claim_verdict([]) == "not measured"
+    missing = effects_of([claim(NONE)], {"a": {}, "b": {}}, exact=False)[0][0]
+    assert claim_verdict([missing]) == "not measured"
+    assert claim_verdict([sure, missing]) == "depends"
 
 
 def test_an_undecided_effect_says_how_many_seeds_it_needs() -> None:
@@ -133,6 +151,18 @@ def test_wording() -> None:
     assert compared_text(effect) == "accuracy: a against b"
     shown = {"verdict": "depends", "seeds_needed": 40, "effects": [effect]}
     assert verdict_text(shown) == "depends (supported: here); underpowered: 5 of 40 seeds"
+    wide = judged([0.1, -0.1, 0.12, -0.12, 0.0], margin=0.01, condition="there").to_json()
+    small = judged(SURE, margin=0.2, condition="everywhere").to_json()
+    shown = {"verdict": "depends", "seeds_needed": None, "effects": [effect, wide, small]}
+    assert verdict_text(shown) == (
+        "depends (supported: here, everywhere; not supported: there); smaller than what matters: "
+        "everywhere; an effect that matters is not excluded: there"
+    )
+    within = judged(NOTHING, margin=0.05).to_json()
+    shown = {"verdict": "not supported", "seeds_needed": None, "effects": [within]}
+    assert verdict_text(shown) == (
+        "not supported; an effect, if there is one, is smaller than what matters"
+    )
     exact = judged([0.0], exact=True, measure="n", reference="", constant=120.0).to_json()
     assert effect_text(exact) == "10"
     assert compared_text(exact) == "n: a against 120"

@@ -15,7 +15,7 @@ from convscope.layers.convolution import Convolution
 from convscope.layers.pooling import Pool
 from convscope.layers.pools import Subsampling
 from convscope.layers.rbf import RBF, map_loss, mean_penalty_loss
-from convscope.training.curvature import backpropagated_diagonal, exact_diagonal
+from convscope.training.curvature import _back, _Call, backpropagated_diagonal, exact_diagonal
 from convscope.training.optimizers import SDLM
 
 CODES = torch.tensor([[1.0, -1, 1], [-1, 1, 1]], dtype=torch.float64)
@@ -173,6 +173,29 @@ def test_backpropagated_is_the_recursion_of_the_paper(pool: str) -> None:
                             expected["0.weight"][m, 0] += h1 * patch**2
                             expected["0.bias"][m] += h1
     assert_same(found, {name: value / 2 for name, value in expected.items()})
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        Pool("average"),
+        Pool("average", kernel=3, stride=2, padding=1),
+        Pool("average", kernel=3, stride=2, padding=1, count_padding=True),
+        Pool("average", kernel=2, stride=2, ceil=True),
+        Pool("max", kernel=3, stride=2, padding=1),
+    ],
+    ids=repr,
+)
+def test_pooling_passes_on_the_squares_of_its_derivatives(pool: Pool) -> None:
+    """App. C: h(x_j) = Σ_i u_ij² h(a_i), with all u from the Jacobian of the layer."""
+    layer, x = pool.build(1), pictures(1, 7)
+    y = layer(x)
+    jacobian_of_all = torch.autograd.functional.jacobian(layer, x).view(y.numel(), x.numel())
+    curvature = torch.rand(y.shape, dtype=torch.float64) + 0.5
+    found, of_weights = _back(_Call(layer, x, y), curvature)
+    wanted = jacobian_of_all.square().T @ curvature.flatten()
+    torch.testing.assert_close(found.flatten(), wanted)
+    assert of_weights == {}
 
 
 @pytest.mark.slow

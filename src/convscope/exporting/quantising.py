@@ -20,6 +20,8 @@ from convscope.onnx_file.check import values
 from convscope.onnx_file.graph import Array, Graph, Node, Port
 
 WEIGHT_LEVELS, LEVELS = 63, 255
+LARGEST_BIAS = 2**30
+"""Half of what 32 bits hold: the rest is room for the sums."""
 _PRODUCTS = ("Conv", "Gemm")
 _KEEPERS = ("MaxPool", "Flatten")
 """Operators whose values are among those they take: they need no range of their own."""
@@ -169,19 +171,26 @@ def _pair(value: str, of: Range, tensors: dict[str, Array], nodes: list[Node]) -
 def _quantised_weights(
     node: Node, of: Range, tensors: dict[str, Array], nodes: list[Node]
 ) -> Iterator[str]:
-    """The weights, and the bias in 32 bits at the scale of the products."""
+    """The weights, and the bias in 32 bits at the scale of the products.
+
+    Where a map's weights are next to nothing beside its bias, they have so coarse a scale that the
+    bias fits: it must not be lost.
+    """
     name = node.inputs[1]
     weight = tensors[name].astype(np.float64)
     largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
-    scales = np.where(largest > 0, largest / WEIGHT_LEVELS, 1.0).astype(np.float32)
+    scales = largest / WEIGHT_LEVELS
+    if len(node.inputs) > 2:
+        bias = np.abs(tensors[node.inputs[2]].astype(np.float64))
+        scales = np.maximum(scales, bias / (of.scale * LARGEST_BIAS))
+    scales = np.where(scales > 0, scales, 1.0).astype(np.float32)
     across = scales.reshape(-1, *(1,) * (weight.ndim - 1))
     levels = np.clip(np.rint(weight / across), -WEIGHT_LEVELS, WEIGHT_LEVELS).astype(np.int8)
     yield _constant(name, levels, scales, tensors, nodes)
     if len(node.inputs) > 2:
         name = node.inputs[2]
         product = scales * np.float32(of.scale)
-        limit = 2**31 - 1
-        whole = np.clip(np.rint(tensors[name] / product), -limit, limit).astype(np.int32)
+        whole = np.rint(tensors[name].astype(np.float64) / product).astype(np.int32)
         yield _constant(name, whole, product, tensors, nodes)
 
 

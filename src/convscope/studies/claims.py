@@ -18,7 +18,9 @@ from convscope.studies.wording import (
     command_text,
     compared_text,
     effect_text,
+    is_open,
     length_text,
+    measure_text,
     training_images_text,
     verdict_text,
 )
@@ -38,6 +40,7 @@ def claims_markdown(documents: Sequence[Document]) -> str:
         counts[claim["verdict"]] = counts.get(claim["verdict"], 0) + 1
     others = sum(claim["source"].endswith(ABSENT) for claim in claims)
     short = sum(claim["seeds_needed"] is not None for claim in claims)
+    unsettled = sum(any(map(is_open, claim["effects"])) for claim in claims)
     tally = ", ".join(
         f"{counts[word]} {word}"
         for word in ("supported", "depends", "not supported", "contradicted", "not measured")
@@ -48,7 +51,7 @@ def claims_markdown(documents: Sequence[Document]) -> str:
         "",
         f"{len(claims)} claims about pooling, padding, LeNet-5 and AlexNet, quoted from the source "
         f"document in a few words ({others} are others' or ours, and say so), each tried by an "
-        f"experiment that you can run: {tally}. {_short(short)} Where "
+        f"experiment that you can run: {tally}. {_short(unsettled, short)} Where "
         "the document is wrong, [errata](errata.md) has the correction; how to run and write "
         "studies is in [studies](studies.md).",
         "",
@@ -74,12 +77,11 @@ def claims_markdown(documents: Sequence[Document]) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _short(count: int) -> str:
-    if not count:
-        return "Of those undecided, none is underpowered."
+def _short(unsettled: int, short: int) -> str:
     return (
-        f"Of those undecided, {count} {'is' if count == 1 else 'are'} underpowered: their row says "
-        "how many seeds would make the interval as narrow as the smallest effect that matters."
+        f"In {unsettled} of them an undecided effect may still be as large as one that matters; "
+        f"{short} of these are underpowered: their row says how many seeds would make the interval "
+        "as narrow as the smallest effect that matters."
     )
 
 
@@ -89,7 +91,7 @@ def _table(document: Document) -> list[str]:
         "",
         f"`{command(document)}`",
         "",
-        _made(document),
+        _made(document) + _tuned(document) + _failures(document),
         "",
         "| claim | where | effect | n | published | verdict |",
         "|---|---|---|---|---|---|",
@@ -155,6 +157,30 @@ def _made(document: Document) -> str:
     if busy:
         facts.append("timed while other work shared the machine")
     return ". ".join(facts) + "."
+
+
+def _tuned(document: Document) -> str:
+    """What was chosen for each arm, and where the best may lie beyond what was tried."""
+    found, study = document["tuned"], STUDIES[document["study"]]
+    if not found or study.tune is None:
+        return ""
+    least, most = min(study.tune.values), max(study.tune.values)
+    ends = any(value in (least, most) for value in found["values"].values())
+    values = ", ".join(
+        f"{arm} {value:g}{'*' if value in (least, most) else ''}"
+        for arm, value in found["values"].items()
+    )
+    return (
+        f" `{found['field']}` of each arm, of those from {least:g} to {most:g} the one with the "
+        f"best {measure_text(study.tune.by)}: {values}."
+        + " (* an end of what was tried: a better one may lie beyond.)"
+        * ends
+    )
+
+
+def _failures(document: Document) -> str:
+    failed = ", ".join(f"{one['arm']} (seed {one['seed']})" for one in document["failures"])
+    return f" Trainings that failed and are left out: {failed}." if failed else ""
 
 
 def read_all(directory: Path) -> list[dict[str, Any]]:

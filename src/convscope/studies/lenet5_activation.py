@@ -37,17 +37,28 @@ STUDY = Study(
                 less(
                     "trained_gradient_decay", "tanh", "none", margin=0.3, condition="after training"
                 ),
+                less("gradient_decay", "tanh", 0.0, margin=0.3, condition="than the last layer's"),
             ),
             comment="log₁₀ of the first layer's gradient by the last one's, against the same "
-            "network without activation: −1 is ten times smaller",
+            "network without activation: −1 is ten times smaller; and against equal gradients",
         ),
         Claim(
             id="sigmoid-vanishes",
             quote="traditional sigmoid … functions",
             source="Analyzing AlexNet, 2.2",
-            comparisons=(less("gradient_decay", "sigmoid", "none", margin=0.3),),
-            comment="log₁₀ of the first layer's gradient by the last one's, in a new network, "
-            "against one without activation",
+            comparisons=(
+                less(
+                    "gradient_decay",
+                    "sigmoid",
+                    "none",
+                    margin=0.3,
+                    condition="than without activation",
+                ),
+                less(
+                    "gradient_decay", "sigmoid", 0.0, margin=0.3, condition="than the last layer's"
+                ),
+            ),
+            comment="log₁₀ of the first layer's gradient by the last one's, in a new network",
         ),
         Claim(
             id="relu-mitigates",

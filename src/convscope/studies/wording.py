@@ -134,23 +134,17 @@ def measure_text(measure: str) -> str:
 
 
 def verdict_text(claim: Claim) -> str:
-    """The verdict: of one that depends, on what; whether the effect is smaller than what matters;
-    of an undecided one, whether seeds are missing."""
-    word = str(claim["verdict"])
+    """The verdict: of one that depends, on what; which effects are smaller than what matters, and
+    which undecided ones may be larger; whether seeds are missing."""
+    word, effects = str(claim["verdict"]), claim["effects"]
     if word == "depends":
-        parts = []
-        for verdict in ("supported", "not supported", "contradicted"):
-            where = [
-                one["comparison"].get("condition") or measure_text(one["comparison"]["measure"])
-                for one in claim["effects"]
-                if one["verdict"] == verdict
-            ]
-            if where:
-                parts.append(f"{verdict}: {', '.join(where)}")
+        verdicts = ("supported", "not supported", "contradicted", "not measured")
+        where = {one: [e for e in effects if e["verdict"] == one] for one in verdicts}
+        parts = [f"{one}: {_conditions(found)}" for one, found in where.items() if found]
         word = f"depends ({'; '.join(parts)})"
-    word += size_text(claim["effects"])
+    word += size_text(effects)
     if claim["seeds_needed"] is not None:
-        have = min((one["n"] for one in claim["effects"] if not one["exact"]), default=0)
+        have = min((one["n"] for one in effects if not one["exact"]), default=0)
         needed = claim["seeds_needed"]
         more = f"{have} of {needed} seeds" if needed > have else "one seed"
         word += f"; underpowered: {more}"
@@ -158,19 +152,42 @@ def verdict_text(claim: Claim) -> str:
 
 
 def size_text(effects: Sequence[Effect]) -> str:
-    """What to say where every interval lies within the smallest effect that matters.
+    """What to say of effects whose interval lies within the smallest that matters, and of undecided
+    ones whose interval does not.
 
     >>> one = {"comparison": {"measure": "gap", "expect": "more", "margin": 0.01}, "exact": False}
-    >>> size_text([one | {"low": 0.001, "high": 0.004, "verdict": "supported"}])
-    '; smaller than what matters'
-    >>> size_text([one | {"low": 0.001, "high": 0.04, "verdict": "supported"}])
-    ''
+    >>> small = one | {"low": 0.001, "high": 0.004, "verdict": "supported"}
+    >>> wide = one | {"low": -0.001, "high": 0.04, "verdict": "not supported"}
+    >>> size_text([small]), size_text([wide | {"verdict": "supported"}])
+    ('; smaller than what matters', '')
+    >>> size_text([wide])
+    '; an effect that matters is not excluded'
     """
-    if not effects or not all(map(_is_small, effects)):
-        return ""
-    if all(one["verdict"] == "not supported" for one in effects):
-        return "; an effect, if there is one, is smaller than what matters"
-    return "; smaller than what matters"
+    small = [one for one in effects if _is_small(one)]
+    wide = [one for one in effects if is_open(one)]
+    text = ""
+    if small and all(one["verdict"] == "not supported" for one in effects):
+        text = "; an effect, if there is one, is smaller than what matters"
+    elif small:
+        text = "; smaller than what matters"
+    text += "" if len(small) in (0, len(effects)) else f": {_conditions(small)}"
+    if wide:
+        text += "; an effect that matters is not excluded"
+        text += "" if len(wide) == len(effects) else f": {_conditions(wide)}"
+    return text
+
+
+def is_open(effect: Effect) -> bool:
+    """Whether an undecided effect may be as large as one that matters."""
+    one = effect["comparison"]
+    undecided = effect["verdict"] == "not supported" and not effect["exact"]
+    return bool(undecided and one.get("margin") and not _is_small(effect))
+
+
+def _conditions(effects: Sequence[Effect]) -> str:
+    """Where effects were measured, in a few words each."""
+    comparisons = [effect["comparison"] for effect in effects]
+    return ", ".join(one.get("condition") or measure_text(one["measure"]) for one in comparisons)
 
 
 def _is_small(effect: Effect) -> bool:

@@ -30,6 +30,7 @@ from convscope.layers.convolution import Convolution
 from convscope.layers.modes import evaluation_mode
 from convscope.layers.pools import AveragePool, MaxPool, Subsampling
 from convscope.layers.rbf import RBF
+from convscope.layers.windows import count_windows
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(scores N × classes, labels N) → the mean over the batch."""
@@ -150,8 +151,9 @@ def _back(call: _Call, curvature: Tensor) -> tuple[Tensor, Diagonal]:
         return curvature * _gradient(layer, x, slope).square(), {}
     if isinstance(layer, MaxPool):
         return _gradient(layer, x, curvature), {}  # derivatives of 0 and 1 are their own squares
-    if isinstance(layer, AveragePool) and not layer.count_padding:
-        return _gradient(layer, x, curvature) / layer.window.area, {}
+    if isinstance(layer, AveragePool):  # a window of n inputs gives each 1/n of its gradient
+        counts = count_windows(x, layer.window, padding_counts=layer.count_padding)
+        return _gradient(layer, x, curvature / counts), {}
     if isinstance(layer, nn.Identity | nn.Flatten):
         return curvature.reshape(x.shape), {}
     raise InputError(
