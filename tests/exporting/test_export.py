@@ -23,11 +23,13 @@ from convscope.errors import ConvscopeError, InputError
 from convscope.evaluation.inference import log_probabilities
 from convscope.evaluation.metrics import mcnemar
 from convscope.exporting import onnx as exporting
+from convscope.exporting import quantising
 from convscope.exporting.card import render_card
 from convscope.exporting.network import to_graph
 from convscope.exporting.verifying import compare, pictures
 from convscope.onnx_file.check import check_file, check_graph
 from convscope.onnx_file.document import KEY
+from convscope.onnx_file.graph import Node
 from convscope.predictor import EXAMPLE
 from convscope.predictors.of_onnx import Session
 from convscope.run import load_model, open_run
@@ -212,6 +214,21 @@ def test_weights_have_seven_bits(digits: Splits) -> None:
     ]
     assert len(weights) == 5
     assert max(int(np.abs(array.astype(int)).max()) for array in weights) == 63
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-30, 0.0, 0.3])
+def test_eight_bits_keep_the_bias_of_a_map_with_tiny_weights(size: float) -> None:
+    """A batch normalisation that has switched a map off leaves such."""
+    weight = np.full((1, 3), size, np.float32)
+    tensors: dict[str, Any] = {"w": weight, "b": np.array([-0.1], np.float32)}
+    nodes: list[Node] = []
+    node = Node("Gemm", ("x", "w", "b"), ("y",))
+    list(quantising._quantised_weights(node, quantising.Range(0.02, 0), tensors, nodes))
+    for name, wanted in (("w", weight), ("b", np.array([-0.1]))):
+        levels = tensors[f"{name}.levels"].astype(float)
+        assert (levels * tensors[f"{name}.scales"]).ravel() == pytest.approx(
+            wanted.ravel(), rel=1e-5, abs=1e-8
+        )
 
 
 def test_a_card_of_someone_else_stays(tmp_path: Path) -> None:
