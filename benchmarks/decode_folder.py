@@ -49,7 +49,7 @@ _LOAD = """
 import json, resource, sys, time
 start = time.perf_counter()
 import numpy as np
-from convscope.data.catalog import load
+from convscope.data.loading import load
 size = json.loads(sys.argv[2])
 splits = load(sys.argv[1], size=tuple(size), channels=3, cache="always")
 seconds = time.perf_counter() - start

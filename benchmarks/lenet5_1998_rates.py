@@ -13,7 +13,7 @@ import torch
 import common
 from convscope import models
 from convscope.data.batches import as_tensor, to_input
-from convscope.data.catalog import load
+from convscope.data.loading import load
 from convscope.layers.rbf import mean_penalty_loss
 from convscope.recipes import recipe
 from convscope.training.curvature import backpropagated_diagonal, exact_diagonal

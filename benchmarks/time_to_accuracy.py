@@ -1,7 +1,8 @@
 """Seconds from process start to an accuracy on validation images, against the document's program.
 
     python benchmarks/time_to_accuracy.py --baseline-python PATH alexnet-bn-fast
-    python benchmarks/time_to_accuracy.py --baseline-python PATH alexnet-cifar --set max_steps=100
+    python benchmarks/time_to_accuracy.py --baseline-python PATH alexnet-cifar \\
+        --set max_steps=60 --set batch_size=256 --set validation=0.1
 
 PATH is a Python that has torch and torchvision, in an environment of its own. For each seed the
 source document's AlexNet program runs for some steps, which give the seconds of its first epoch

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from convscope.data.batches import as_tensor, epoch_order, to_input
-from convscope.data.catalog import load
+from convscope.data.loading import load
 from convscope.training.curvature import exact_diagonal
 from convscope.training.inputs import plan_preprocessing
 from convscope.training.optimizers import SDLM

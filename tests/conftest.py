@@ -11,8 +11,8 @@ import torch
 from hypothesis import settings
 
 from convscope.cli import main
-from convscope.data.catalog import load
 from convscope.data.dataset import Dataset, Splits
+from convscope.data.loading import load
 from convscope.data.split import stratified
 from convscope.kernels import build, library
 from convscope.run import DataReference, ModelReference, Run, RunDocument, write_run

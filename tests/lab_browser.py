@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from convscope.data.batches import to_input
-from convscope.data.catalog import load
+from convscope.data.loading import load
 from convscope.run import build_model, save_weights
 from made_runs import MNIST, make_run
 

@@ -241,7 +241,7 @@ def test_data_without_torch() -> None:
     assert with_torch == {"data.augment", "data.batches", "data.colour"}
     loaded = fresh(
         "import convscope.data.preprocess, convscope.data.images, convscope.data.folder\n"
-        "import convscope.data.catalog, convscope.data.named, convscope.data.archive"
+        "import convscope.data.catalog, convscope.data.loading, convscope.data.archive"
     )
     assert {"numpy", "PIL"} <= loaded
     assert not {"torch", "matplotlib"} & loaded

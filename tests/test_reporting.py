@@ -15,7 +15,7 @@ from convscope.data.preprocess import Preprocessing
 from convscope.evaluation.inference import log_probabilities
 from convscope.evaluation.metrics import view_score
 from convscope.evaluation.results import Evaluation
-from convscope.events import Event, Work, ignore
+from convscope.events import Event, Work
 from convscope.reporting import digest, evaluate_run, suitable_views
 from convscope.run import (
     DataReference,
@@ -120,16 +120,6 @@ def test_without_views_and_curves_nothing_else_is_measured(tmp_path: Path) -> No
     assert not result.views
     assert {event.label for event in heard if isinstance(event, Work)} == {"evaluating"}
     assert sorted(run.path.iterdir()) == before
-
-
-def test_bf16_evaluates_the_same_network(tmp_path: Path) -> None:
-    run, test = make_run(tmp_path / "run", WHOLE, {}), made_up(WHOLE)
-    exact, rounded = (
-        evaluate_run(run, test, write=False, robust=False, listen=ignore, precision=precision)
-        for precision in ("fp32", "bf16")
-    )
-    assert rounded.loss != exact.loss
-    assert rounded.loss == pytest.approx(exact.loss, rel=0.02)
 
 
 def test_the_digest_is_over_all_images_and_labels() -> None:

@@ -1,6 +1,6 @@
 """convscope: train the classic convolutional networks, see why they work, trust the numbers.
 
-The verbs of the command line are functions here, under the same names:
+Nearly all verbs of the command line are functions here, under the same names:
 
     import convscope
     run = convscope.train("lenet5", data="mnist-sample")
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convscope.checking import check as check
     from convscope.comparison import compare as compare
-    from convscope.data.catalog import load as load
     from convscope.data.dataset import Dataset as Dataset
     from convscope.data.dataset import Splits as Splits
+    from convscope.data.loading import load as load
     from convscope.environment import doctor as doctor
     from convscope.lab.notebook import show as show
     from convscope.listing import list_datasets as list_datasets
@@ -56,7 +56,7 @@ _HOME = {
     "list_datasets": "listing",
     "list_models": "listing",
     "list_recipes": "listing",
-    "load": "data.catalog",
+    "load": "data.loading",
     "load_model": "run",
     "open_predictor": "predictor",
     "open_run": "run",

@@ -5,10 +5,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from convscope.data.catalog import CATALOG, load
+from convscope.data.catalog import CATALOG
 from convscope.data.cifar import is_cifar
 from convscope.data.idx import is_idx_folder
 from convscope.data.inspection import Inspection, inspect, inspect_datasets, preview_sheet
+from convscope.data.loading import load
 from convscope.errors import InputError
 from convscope.files import is_inside, write_atomically
 from convscope.text import printable

@@ -64,7 +64,12 @@ def train(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe."),
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Change a field of the recipe; --print-recipe shows all, docs/recipes.md says "
+            "what they are.",
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run directory to make.")] = None,
@@ -94,7 +99,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a network, evaluate it on the test set, write the report."""
-    from convscope.data.catalog import read_ahead
+    from convscope.data.loading import read_ahead
 
     if data is not None and not print_recipe:
         read_ahead(data)  # while torch is imported

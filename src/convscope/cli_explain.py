@@ -27,6 +27,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print the explanation as JSON.")] = False,
 ) -> None:
     """Why a picture was taken for what it was: layers, pixels, most alike training images."""
+    import importlib.util
     import sys
 
     from convscope import run_data
@@ -45,6 +46,9 @@ def explain(
             if not (run / "run.json").is_file():
                 raise
             print(f"without the most alike training images: {error}", file=sys.stderr)
+    if importlib.util.find_spec("captum") is None:
+        how = "pip install 'convscope[lab]'"
+        print(f"without the pixels that speak for a class: {how}", file=sys.stderr)
     files = explain_image(
         run,
         image,

@@ -65,5 +65,6 @@ def tune(
         print(f"best validation accuracy {found.study.trials[best].accuracy:.2%}, trial {best + 1}")
         for name, share in found.importance.items():
             print(f"importance {share:6.1%}  {printable(name)}")
-        print(f"train it  {printable(found.command, 2000)}")
+        if found.command:
+            print(f"train it  {printable(found.command, 2000)}")
     print(f"report    {printable(found.report)}")

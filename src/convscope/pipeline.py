@@ -3,18 +3,20 @@
 `train`, `resume` and `evaluate` put the parts together; each part can be used on its own.
 """
 
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
 from convscope.data.cache import CacheMode
-from convscope.data.catalog import load_test
 from convscope.data.dataset import Dataset, Splits
+from convscope.data.loading import load_test
 from convscope.environment import peak_memory_bytes
 from convscope.errors import InputError, Interrupted, TrainingError, unknown_name
 from convscope.evaluation.results import Evaluation
 from convscope.events import Listener, Stage, Work, counting, ignore
+from convscope.recipes import RECIPES
 from convscope.recipes import recipe as recipe_by_name
 from convscope.reporting import evaluate_run
 from convscope.run import Run, RunDocument, open_run, read_split
@@ -29,7 +31,7 @@ from convscope.run_setup import (
 )
 from convscope.text import printable
 from convscope.tracking import check_tracker, tracked
-from convscope.training.assignments import override
+from convscope.training.assignments import differences, override
 from convscope.training.compute import use_threads
 from convscope.training.distributed import Group, joined
 from convscope.training.fit import fit
@@ -87,7 +89,7 @@ def train(
         check_tracker(track)
         chosen = resolve(recipe, data=data, settings=settings, seed=seed)
         check_teachers(chosen, group)
-        command = command_line(chosen, settings, skip_bad)
+        command = command_line(chosen, typed_settings(recipe, settings), skip_bad)
         begun = begun_by_this_launch(out, command)
         if begun is not None:
             tell(Stage(f"going on with {printable(begun.path)}"))
@@ -220,6 +222,9 @@ def resolve(
     seed: int | None = None,
 ) -> Recipe:
     """The recipe with every change applied: what `--print-recipe` shows."""
+    if isinstance(recipe, str) and recipe not in RECIPES and os.path.exists(recipe):
+        shown = printable(recipe)
+        raise InputError(f"'{shown}' is a path, not a recipe: for these data give --data {shown}")
     chosen = recipe if isinstance(recipe, Recipe) else recipe_by_name(recipe)
     changes: dict[str, Any] = {}
     if data is not None:
@@ -227,6 +232,15 @@ def resolve(
     if seed is not None:
         changes["seed"] = seed
     return override(recipe_from_json(chosen.model_dump(mode="json") | changes), settings)
+
+
+def typed_settings(recipe: str | Recipe, settings: Iterable[str]) -> list[str] | None:
+    """What --set takes for `recipe` with `settings`; None where it has a name of its own."""
+    if isinstance(recipe, str):
+        return list(settings)
+    if recipe.name not in RECIPES:
+        return None
+    return [*differences(recipe_by_name(recipe.name), recipe), *settings]
 
 
 def _train(run: Run, splits: Splits, tell: Listener, group: Group, track: str | None) -> Run:

@@ -39,8 +39,6 @@ def evaluate_run(
     write: bool,
     robust: bool,
     listen: Listener,
-    precision: str = "fp32",
-    device: str = "cpu",
 ) -> Evaluation:
     """Measure the run's model on `test`; `listen` hears the accuracy before the longer work begins.
 
@@ -54,37 +52,24 @@ def evaluate_run(
         robust: whether robustness curves are measured.
         listen: called with the evaluation before views and curves are measured, and with the
             progress of those.
-        precision: `fp32`, or `bf16` for torch's autocast.
-        device: where the model runs.
 
     Raises:
         InputError: classes that the run does not know, images of another shape, broken weights.
     """
-    can = (precision, device) == ("fp32", "cpu")
-    by_kernels = can and bool(run.document.compute.get("kernels"))  # as in its training
+    by_kernels = bool(run.document.compute.get("kernels"))  # as in its training
     with kernels_in_use() if by_kernels else nullcontext():
-        return _evaluate(run, test, write, robust, listen, precision, device)
+        return _evaluate(run, test, write, robust, listen)
 
 
-def _evaluate(
-    run: Run,
-    test: Dataset,
-    write: bool,
-    robust: bool,
-    listen: Listener,
-    precision: str,
-    device: str,
-) -> Evaluation:
+def _evaluate(run: Run, test: Dataset, write: bool, robust: bool, listen: Listener) -> Evaluation:
     test = bind_classes(test, run.document.classes)
     model = load_model(run)
     preprocessing = run.document.preprocessing
     summary = anatomy(model, preprocessing.input_shape)
-    model = model.to(device)
     scores = log_probabilities(
         model,
         test.images,
         preprocessing,
-        precision=precision,
         progress=counting(listen, "evaluating"),
     )
     evaluation = replace(
@@ -106,7 +91,6 @@ def _evaluate(
             test.images,
             preprocessing,
             views=views,
-            precision=precision,
             progress=counting(listen, f"{views} views"),
         )
         score = view_score(averaged, test.labels, name=views, count=VIEWS[views])
@@ -118,12 +102,11 @@ def _evaluate(
             test.labels,
             preprocessing,
             limit=affordable_images(summary.multiply_adds),
-            precision=precision,
             progress=counting(listen, "robustness curves"),
         )
         evaluation = replace(evaluation, robustness=curves)
     if write:
-        write_report(run, model.cpu(), test, evaluation, summary)
+        write_report(run, model, test, evaluation, summary)
     return evaluation
 
 

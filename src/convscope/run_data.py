@@ -4,8 +4,9 @@ import os
 from collections.abc import Sequence
 
 from convscope.data.cache import CacheMode
-from convscope.data.catalog import CATALOG, load
+from convscope.data.catalog import CATALOG
 from convscope.data.dataset import Dataset, Splits
+from convscope.data.loading import load
 from convscope.data.split import hold_out
 from convscope.errors import InputError
 from convscope.events import Listener, counting, ignore
@@ -47,8 +48,8 @@ def load_data(
     reference, wanted = run.document.data, run.document.preprocessing
     if reference.source not in CATALOG and not os.path.exists(reference.source):
         raise InputError(
-            f"the data of the run are no longer at {printable(reference.source)}: put them back, "
-            "or evaluate with --data"
+            f"the data of the run are no longer at {printable(reference.source)}: put them back "
+            "(`convscope evaluate` takes others by --data)"
         )
     return load(
         reference.source,

@@ -130,10 +130,15 @@ def new_directory(out: str | Path | None, recipe: Recipe) -> Path:
                 "or go on with that run by --resume"
             )
         return path
-    data = "".join(char if char.isalnum() else "-" for char in Path(recipe.data).name)[:40]
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
-    path = Path("runs") / f"{recipe.name}-{data or 'data'}-seed{recipe.seed}-{moment}"
+    path = Path("runs") / f"{described(recipe)}-{moment}"
     return path if not path.exists() else path.with_name(f"{path.name}-{time.time_ns()}")
+
+
+def described(recipe: Recipe) -> str:
+    """Recipe, data and seed, as part of a directory's name."""
+    data = "".join(char if char.isalnum() else "-" for char in Path(recipe.data).name)[:40]
+    return f"{recipe.name}-{data or 'data'}-seed{recipe.seed}"
 
 
 def keep_out_of_the_data(path: Path, recipe: Recipe) -> None:
@@ -158,8 +163,10 @@ def keep_out_of_the_data(path: Path, recipe: Recipe) -> None:
         )
 
 
-def command_line(recipe: Recipe, settings: Iterable[str], skip_bad: bool) -> str:
-    """The command that makes this run again."""
+def command_line(recipe: Recipe, settings: Iterable[str] | None, skip_bad: bool = False) -> str:
+    """The command that makes this run again; empty where `settings` is None: there is none."""
+    if settings is None:
+        return ""
     words = ["convscope", "train", recipe.name, "--data", recipe.data, "--seed", str(recipe.seed)]
     for setting in settings:
         words += ["--set", setting]

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from convscope.data import cache_space
 from convscope.data.archive import read_zip
 from convscope.data.cache_space import cache_info, clear_cache
-from convscope.data.catalog import load, load_test
 from convscope.data.class_folders import read_splits
 from convscope.data.dataset import Dataset
 from convscope.data.folder import read_folder
 from convscope.data.images import decode
 from convscope.data.layout import Listing
+from convscope.data.loading import load, load_test
 from convscope.data.preprocess import conform
 from convscope.data.stored import StoredImages
 from convscope.errors import InputError

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from convscope.data import catalog, idx
+from convscope.data import idx, loading
 from convscope.data.idx import is_idx_folder, read_ahead, read_idx, read_idx_folder
 from convscope.errors import InputError
 
@@ -216,7 +216,7 @@ def test_a_file_written_after_it_was_read_ahead_is_read_again(folder: Path) -> N
 
 def test_damage_found_ahead_is_told_where_the_data_are_asked_for(folder: Path) -> None:
     (folder / "t10k-labels.idx1-ubyte.gz").write_bytes(b"\x1f\x8b damaged")
-    catalog.read_ahead(folder)
+    loading.read_ahead(folder)
     with pytest.raises(InputError, match="damaged"):
         read_idx_folder(folder)
 
@@ -227,7 +227,7 @@ def test_data_that_cannot_be_read_ahead_are_left_alone(
 ) -> None:
     monkeypatch.setenv("CONVSCOPE_CACHE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    catalog.read_ahead(data)
+    loading.read_ahead(data)
 
 
 @pytest.mark.parametrize(

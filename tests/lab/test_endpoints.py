@@ -19,9 +19,9 @@ from PIL import Image
 from torch import nn
 
 from convscope.data.batches import to_input
-from convscope.data.catalog import load
 from convscope.data.dataset import Dataset
 from convscope.data.images import decode
+from convscope.data.loading import load
 from convscope.data.preprocess import Preprocessing, resize
 from convscope.lab.centring import centre_drawing
 from convscope.models.registry import build

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from convscope.data.batches import to_input
-from convscope.data.catalog import load
+from convscope.data.loading import load
 from convscope.run import build_model, epoch_weights, load_model, open_run, save_weights
 from lab_browser import chromium, needs_chromium, watched
 from lab_server import Live, read_frame, serving

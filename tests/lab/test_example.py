@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from conftest import Inside
-from convscope.data.catalog import load
+from convscope.data.loading import load
 from convscope.evaluation.inference import log_probabilities
 from convscope.lab.runs import Runs
 from convscope.predictor import EXAMPLE

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convscope.data.batches import to_input
-from convscope.data.catalog import load
+from convscope.data.loading import load
 from convscope.data.preprocess import Preprocessing
 from convscope.run import load_model, open_run
 from lab_browser import chromium, needs_chromium, number, shown, trained_run, watched

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from convscope.data.batches import to_input
-from convscope.data.catalog import load
+from convscope.data.loading import load
 from convscope.lab.images import from_file, prepare
 from convscope.run import load_model, open_run
 from lab_browser import CHROMIUM, FLAGS, needs_chromium, number, trained_run, watched

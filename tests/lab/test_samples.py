@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from convscope.data.catalog import CATALOG, load
+from convscope.data.catalog import CATALOG
 from convscope.data.download import cache_directory
+from convscope.data.loading import load
 from convscope.explain.tracing import trace
 from convscope.lab.facts import describe_layers
 from convscope.lab.samples import at_hand, choose, has_data, load_images, read_sample_name

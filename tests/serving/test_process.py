@@ -152,8 +152,8 @@ def test_a_taken_port_is_said_and_no_other_is_taken(run: Path) -> None:
     ("changes", "words"),
     [
         ({"batch": 0}, "batch is 0; allowed: 1 to 1,024"),
-        ({"waiting": 10**6}, "waiting is 1,000,000; allowed: 1 to 100,000"),
-        ({"body": -1}, "body is -1; allowed: 1 to 268,435,456"),
+        ({"waiting": 10**6}, "waiting \\(--queue\\) is 1,000,000; allowed: 1 to 100,000"),
+        ({"body": -1}, "body \\(--max-mb, here in bytes\\) is -1; allowed: 1 to 268,435,456"),
         ({"threads": 0}, "threads is 0; allowed: 1 to 1,024"),
     ],
 )

@@ -14,10 +14,10 @@ from convscope.data.dataset import Dataset, Splits
 from convscope.data.preprocess import Preprocessing
 from convscope.errors import InputError
 from convscope.models import build
+from convscope.studies.all_probes import check_probe, run_probe
 from convscope.studies.images import Images, fingerprint, read
 from convscope.studies.probes import Trained, _with_border, first_below, random_shifts
 from convscope.studies.probes_place import push, ridge
-from convscope.studies.registry import run_probe
 from convscope.studies.squares import draw, read_places, read_squares
 from convscope.training.inputs import plan_preprocessing
 from convscope.training.recipe import ModelChoice, Recipe
@@ -292,8 +292,13 @@ def test_slips_leave_the_network_as_it_was() -> None:
 def test_unknown_probes_and_arguments_are_named(digits: Splits) -> None:
     with pytest.raises(InputError, match="unknown probe 'shfit': did you mean 'shift'"):
         run_probe("shfit", trained(digits), {})
-    with pytest.raises(InputError, match=r"probe noise: .*unexpected keyword argument 'strength'"):
-        run_probe("noise", trained(digits), {"strength": 1})
+    with pytest.raises(
+        InputError, match="unknown argument of the probe noise 'deviatoin': did you"
+    ):
+        check_probe("noise", ["deviatoin"])
+    with pytest.raises(InputError, match="the probe locate needs the argument 'layers'"):
+        check_probe("locate", ["most"])
+    check_probe("locate", ["layers", "most"])
 
 
 def test_training_images_belong_to_the_seed_and_test_images_to_all() -> None:

@@ -59,6 +59,8 @@ def test_budget_and_arm_decide_the_images() -> None:
         ({"arms": [{"name": "a"}, {"name": "a"}]}, "two arms have one name"),
         ({"arms": [{"name": "a"}]}, "claim small-max speaks of an arm 'max'"),
         ({"probes": ["acuracy"]}, "unknown probe 'acuracy': did you mean 'accuracy'"),
+        ({"probes": [{"probe": "locate"}]}, "the probe locate needs the argument 'layers'"),
+        ({"probes": [{"probe": "noise", "of": 1}]}, "unknown argument of the probe noise 'of'"),
         ({"colour": 1}, "colour: extra inputs are not permitted"),
         ({"quick": {"seeds": 0}}, "quick.seeds: input should be greater than or equal to 1"),
         ({"name": "Not A Name"}, "name: string should match pattern"),

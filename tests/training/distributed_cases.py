@@ -18,8 +18,8 @@ import torch.nn.functional as F
 
 from conftest import small_recipe, start_run
 from convscope import models
-from convscope.data.catalog import load
 from convscope.data.dataset import Dataset
+from convscope.data.loading import load
 from convscope.data.synthetic import read_shapes
 from convscope.errors import Interrupted, TrainingError
 from convscope.run import Run

@@ -190,10 +190,10 @@ def test_pooling_passes_on_the_squares_of_its_derivatives(pool: Pool) -> None:
     """App. C: h(x_j) = Σ_i u_ij² h(a_i), with all u from the Jacobian of the layer."""
     layer, x = pool.build(1), pictures(1, 7)
     y = layer(x)
-    jacobian_of_all = torch.autograd.functional.jacobian(layer, x).view(y.numel(), x.numel())
+    u = torch.autograd.functional.jacobian(layer, x)  # type: ignore[no-untyped-call]
     curvature = torch.rand(y.shape, dtype=torch.float64) + 0.5
     found, of_weights = _back(_Call(layer, x, y), curvature)
-    wanted = jacobian_of_all.square().T @ curvature.flatten()
+    wanted = u.view(y.numel(), x.numel()).square().T @ curvature.flatten()
     torch.testing.assert_close(found.flatten(), wanted)
     assert of_weights == {}
 

@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from convscope.errors import InputError
 from convscope.recipes import RECIPES, recipe
 from convscope.text import printable
-from convscope.training.assignments import override
+from convscope.training.assignments import differences, override
 from convscope.training.recipe import (
     Inputs,
     Loss,
@@ -50,6 +51,21 @@ def test_every_recipe_survives_json(name: str) -> None:
     assert made.name == name
     text = json.dumps(made.model_dump(mode="json"), allow_nan=False)
     assert recipe_from_json(json.loads(text)) == made
+
+
+def test_every_field_is_explained_to_users() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    missing = [name for name in leaves(BASE) if f"`{name}`" not in page]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_differences_make_one_recipe_of_another(name: str) -> None:
+    base, wanted = recipe("lenet5"), recipe(name)
+    made = override(base, differences(base, wanted))
+    kept = {"name": base.name, "data": base.data, "seed": base.seed}
+    assert made == wanted.model_copy(update=kept)
+    assert differences(wanted, wanted) == []
 
 
 def test_a_recipe_is_frozen() -> None:
@@ -133,7 +149,10 @@ ERRORS = [
     ("batch_size=0", "batch_size: input should be greater than or equal to 1 (received 0)"),
     ("seed=-1", "seed: input should be greater than or equal to 0 (received -1)"),
     ("seed=9223372036854775808", "seed: input should be less than 9223372036854775808 (received"),
-    ("optimizer=5", "optimizer: input should be a valid dictionary or instance of Optimizer (rec"),
+    ("optimizer=5", "recipe field 'optimizer' has fields of its own: optimizer.kind, optimizer.lr"),
+    ("model=lenet5", "recipe field 'model' has fields of its own: model.name, model.arguments"),
+    ("lr=1", "unknown recipe field 'lr': did you mean optimizer.lr?"),
+    ("kind=1", "did you mean optimizer.kind or schedule.kind or loss.kind?"),
     ('optimizer={"lrr": 1}', "optimizer.lrr: extra inputs are not permitted (received 1)"),
     (
         "optimizer.kind=lion",

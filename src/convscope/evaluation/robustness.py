@@ -207,7 +207,6 @@ def robustness(
     *,
     seed: int = 0,
     limit: int = MOST_IMAGES,
-    precision: str = "fp32",
     progress: Progress | None = None,
 ) -> tuple[RobustnessCurve, ...]:
     """Accuracy and agreement against shift, rotation, Gaussian noise and contrast.
@@ -224,7 +223,6 @@ def robustness(
         seed: of the noise; the same seed gives the same curves.
         limit: at most so many images are used, evenly over the classes; each curve's `n`
             says how many were.
-        precision: as for `log_probabilities`.
         progress: called with (images done, images used) after each batch.
 
     Raises:
@@ -245,7 +243,7 @@ def robustness(
         part = chosen[start : start + at_a_time]
         noise = standard_noise(part, images.shape[1:], seed)
         batch = _Batch(images=images[part], noise=noise, fill=preprocessing.fill)
-        totals += _count(model, batch, labels[part], preprocessing, precision)
+        totals += _count(model, batch, labels[part], preprocessing)
         if progress is not None:
             progress(start + len(part), len(chosen))
     points = [
@@ -276,7 +274,6 @@ def _count(
     batch: _Batch,
     labels: IntArray,
     preprocessing: Preprocessing,
-    precision: str,
 ) -> npt.NDArray[np.float64]:
     """For each point, how many images are right and how many agree with the clean prediction.
 
@@ -284,9 +281,7 @@ def _count(
     """
 
     def predict(images: Pixels) -> IntArray:
-        scores = log_probabilities(
-            model, images, preprocessing, batch_size=len(images), precision=precision
-        )
+        scores = log_probabilities(model, images, preprocessing, batch_size=len(images))
         winners: IntArray = scores.argmax(axis=1)
         return winners
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from convscope import run_data
-from convscope.data.catalog import CATALOG, load
+from convscope.data.catalog import CATALOG
 from convscope.data.dataset import Dataset
 from convscope.data.download import cache_directory, is_intact
+from convscope.data.loading import load
 from convscope.errors import InputError
 from convscope.events import Event, Work
 from convscope.lab.background import Progress

@@ -4,7 +4,6 @@ A spec is a small frozen dataclass that names a layer; `build` makes the module.
 one flat object whose `layer` key says which spec it is.
 """
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -78,11 +77,6 @@ def spec_from_json(data: object) -> Spec:
             raise unknown_name(f"setting of a '{tag}' layer", printable(key), names)
         values[key] = tuple(value) if isinstance(value, list) else value
     return spec(**values)
-
-
-def json_text(spec: Spec) -> str:
-    """The spec as one line of JSON."""
-    return json.dumps(spec.to_json())
 
 
 def check_choice(what: str, value: object, valid: Iterable[str]) -> None:

@@ -27,6 +27,8 @@ GRACE_SECONDS = 40
 """Longer than any request may take."""
 
 _MOST = {"batch": 1024, "waiting": 100_000, "body": 256 * 2**20, "threads": 1024}
+_OPTIONS = {"waiting": " (--queue)", "body": " (--max-mb, here in bytes)"}
+"""Those whose names the command line does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,9 @@ class Limits:
         for name, most in _MOST.items():
             value = getattr(self, name)
             if not 1 <= value <= most:
-                raise InputError(f"{name} is {value:,}; allowed: 1 to {most:,}")
+                raise InputError(
+                    f"{name}{_OPTIONS.get(name, '')} is {value:,}; allowed: 1 to {most:,}"
+                )
 
 
 def serve(

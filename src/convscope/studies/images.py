@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from convscope.data.catalog import load
 from convscope.data.dataset import Dataset, Splits
+from convscope.data.loading import load
 from convscope.data.split import stratified
 from convscope.errors import unknown_name
 from convscope.seeds import derive_seed

@@ -25,9 +25,9 @@ from convscope.errors import InputError, TrainingError
 from convscope.files import write_atomically
 from convscope.run import load_model
 from convscope.run_setup import fit_to_data, input_shape, start_run
+from convscope.studies.all_probes import get_probe, run_probe
 from convscope.studies.images import Images, fingerprint, read
 from convscope.studies.probes import Measures, Trained
-from convscope.studies.registry import get_probe, run_probe
 from convscope.training.fit import fit
 from convscope.training.inputs import plan_preprocessing
 from convscope.training.recipe import Recipe, recipe_from_json

@@ -6,7 +6,8 @@ from 0 to 1. The same seed gives the same numbers on the same machine, but for t
 A changed probe gets a new version, so that stored rows of the old one are measured anew.
 """
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -97,17 +98,20 @@ def probe(name: str, version: int = 1) -> Callable[[Probe], Probe]:
 
 
 def run_probe(name: str, trained: Trained, arguments: Mapping[str, Any]) -> Measures:
-    """What one probe measures.
+    """What one probe measures, with arguments that `check_probe` allows."""
+    return get_probe(name).function(trained, **arguments)
 
-    Raises:
-        InputError: an unknown probe or argument.
-    """
-    try:
-        return get_probe(name).function(trained, **arguments)
-    except TypeError as error:
-        if "unexpected keyword" not in str(error):
-            raise
-        raise InputError(f"probe {name}: {error}; allowed: the keywords of its function") from None
+
+def check_probe(name: str, arguments: Iterable[str]) -> None:
+    """Raise InputError for an unknown probe, an argument that it has not, or one that it lacks."""
+    _, *parameters = inspect.signature(get_probe(name).function).parameters.values()
+    known, given = [one.name for one in parameters], list(arguments)
+    for argument in given:
+        if argument not in known:
+            raise unknown_name(f"argument of the probe {name}", printable(argument), known)
+    for one in parameters:
+        if one.default is inspect.Parameter.empty and one.name not in given:
+            raise InputError(f"the probe {name} needs the argument '{one.name}'")
 
 
 def get_probe(name: str) -> Entry:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from convscope.data.catalog import load
+from convscope.data.loading import load
 from convscope.errors import InputError, unknown_name
 from convscope.events import Listener, Stage, Work, ignore
 from convscope.studies.images import DEFAULTS, facts, fingerprint

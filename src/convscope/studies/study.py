@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from convscope.documents import parse_json, read_regular_file
 from convscope.errors import InputError, unknown_name
 from convscope.recipes import recipe as recipe_by_name
+from convscope.studies.all_probes import check_probe
 from convscope.studies.images import Images
-from convscope.studies.registry import get_probe
 from convscope.text import printable
 from convscope.training.assignments import override
 from convscope.training.recipe import Recipe, Teachers, describe, recipe_from_json
@@ -202,7 +202,7 @@ class Study(_Part):
                     if name not in names:
                         raise ValueError(f"claim {claim.id} speaks of an arm '{name}'")
         for wanted in self.probes:
-            get_probe(str(wanted.get("probe")))
+            check_probe(str(wanted.get("probe")), wanted.keys() - {"probe"})
         return self
 
     def arm(self, name: str) -> Arm:

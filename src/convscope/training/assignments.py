@@ -1,6 +1,7 @@
 """Changes to a recipe, written as `optimizer.lr=0.004`."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from convscope.documents import parse_json
@@ -18,6 +19,7 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     given; elsewhere an unknown field is answered with the valid ones.
     """
     document: dict[str, Any] = recipe.model_dump(mode="json")
+    paths = list(_paths(document))
     for assignment in assignments:
         path, separator, text = assignment.partition("=")
         if not separator or not path:
@@ -25,8 +27,33 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
                 f"'{printable(assignment)}' is no assignment: write field=value, "
                 "for example optimizer.lr=0.004"
             )
-        _assign(document, path.strip().split("."), _value(text), path)
+        keys = path.strip().split(".")
+        meant = [known for known in paths if known.rpartition(".")[2] == keys[0]]
+        if len(keys) == 1 and keys[0] not in document and meant:
+            raise InputError(
+                f"unknown recipe field '{keys[0]}': did you mean {' or '.join(meant)}?"
+            )
+        _assign(document, keys, _value(text), path)
     return recipe_from_json(document)
+
+
+def differences(base: Recipe, recipe: Recipe) -> list[str]:
+    """The assignments that make `recipe` of `base`, but for its name, data and seed.
+
+    Arguments of the network are given all together, since one may have gone.
+    """
+    return list(_differing(base.model_dump(mode="json"), recipe.model_dump(mode="json"), ""))
+
+
+def _differing(base: Mapping[str, Any], wanted: Mapping[str, Any], above: str) -> Iterator[str]:
+    for key, value in wanted.items():
+        path, before = f"{above}{key}", base.get(key)
+        if value == before or path in ("name", "data", "seed"):
+            continue
+        if isinstance(value, dict) and isinstance(before, dict) and key != "arguments":
+            yield from _differing(before, value, f"{path}.")
+        else:
+            yield f"{path}={json.dumps(value, separators=(',', ':'), ensure_ascii=False)}"
 
 
 def _value(text: str) -> Any:
@@ -57,7 +84,19 @@ def _assign(document: dict[str, Any], keys: list[str], value: Any, path: str) ->
             )
     if not free and last not in document:
         raise unknown_name("recipe field", printable(path), _names(document, above))
+    has_fields = not free and last != "arguments" and isinstance(document[last], dict)
+    if has_fields and not isinstance(value, dict):
+        names = ", ".join(_names(document[last], f"{above}{last}."))
+        raise InputError(f"recipe field '{printable(path)}' has fields of its own: {names}")
     document[last] = value
+
+
+def _paths(document: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Every field, with those it lies in: `optimizer.lr`."""
+    for key, value in document.items():
+        yield above + key
+        if isinstance(value, dict) and key != "arguments":
+            yield from _paths(value, f"{above}{key}.")
 
 
 def _names(document: Mapping[str, Any], above: str) -> list[str]:

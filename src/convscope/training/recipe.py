@@ -38,8 +38,10 @@ class Inputs(_Part):
     its local response normalisation needs that scale). `imagenet`: the constants most published
     ImageNet models were trained with.
 
-    Pictures larger than the network's input are resized to it. Smaller ones are centred in it by
-    a border of level `fill` (`pad`), or enlarged (`resize`).
+    Pictures larger than the network's input are resized to it. Data whose pictures are all of one
+    smaller size (IDX files, CIFAR's binary files, data by name) are centred in it by a border of
+    level `fill` (`pad`), or enlarged (`resize`); the files of class folders, of any sizes, are
+    always enlarged.
 
     Attributes:
         picture: the side in pixels of the picture that is kept, from which training takes random
@@ -280,7 +282,7 @@ class Recipe(_Part):
 
     @property
     def leaves_a_choice(self) -> bool:
-        """Whether a measurement decides how to compute."""
+        """Whether a measurement decides precision, order in memory or the use of spectra."""
         return "auto" in (self.precision, self.memory_format, self.fourier)
 
     def total_steps(self, steps_per_epoch: int) -> int:

@@ -1,7 +1,6 @@
 """The search itself: load the data once, train trial after trial, write the report."""
 
 import contextlib
-import shlex
 import shutil
 import time
 from collections.abc import Iterable
@@ -14,10 +13,16 @@ from convscope.data.lock import sole_user
 from convscope.errors import InputError, Interrupted, TrainingError
 from convscope.events import Listener, Stage, Work, ignore
 from convscope.files import cannot_write, write_atomically
-from convscope.pipeline import resolve
+from convscope.pipeline import resolve, typed_settings
 from convscope.run import Run, open_run, read_metrics
 from convscope.run_data import load_for, split_for
-from convscope.run_setup import fit_to_data, keep_out_of_the_data, start_run
+from convscope.run_setup import (
+    command_line,
+    described,
+    fit_to_data,
+    keep_out_of_the_data,
+    start_run,
+)
 from convscope.terminal import clock
 from convscope.text import printable
 from convscope.training.assignments import override
@@ -117,7 +122,7 @@ def tune(
                 _one_trial(study, splits, trials, stop, tell)
                 _tell_trial(study, trials, tell)
         tell(Stage(f"{len(study.trials)} trials; {clock(time.monotonic() - started)} this time"))
-        return _conclude(study, settings)
+        return _conclude(study, typed_settings(recipe, settings))
 
 
 def _make_directory(path: Path) -> None:
@@ -213,7 +218,7 @@ def _tell_trial(study: Study, trials: int, tell: Listener) -> None:
     )
 
 
-def _conclude(study: Study, given: list[str]) -> Tuned:
+def _conclude(study: Study, given: list[str] | None) -> Tuned:
     shares = importance(study)
     command = best_command(study, given)
     report = study.path / "report.html"
@@ -221,19 +226,14 @@ def _conclude(study: Study, given: list[str]) -> Tuned:
     return Tuned(study.path, report, study, command, shares)
 
 
-def best_command(study: Study, given: Iterable[str]) -> str:
-    """The command that trains the best recipe; empty where no trial is complete."""
-    if study.best is None:
+def best_command(study: Study, given: Iterable[str] | None) -> str:
+    """The command that trains the best recipe; empty where there is none, or no complete trial."""
+    if study.best is None or given is None:
         return ""
-    recipe = study.recipe
-    words = ["convscope", "train", recipe.name, "--data", recipe.data, "--seed", str(recipe.seed)]
     varied = study.trials[study.best].values
     kept = [text for text in given if text.partition("=")[0].strip() not in varied]
-    for setting in [*kept, *assignments(varied)]:
-        words += ["--set", setting]
-    return shlex.join(words)
+    return command_line(study.recipe, [*kept, *assignments(varied)])
 
 
 def _place(recipe: Recipe) -> Path:
-    data = "".join(char if char.isalnum() else "-" for char in Path(recipe.data).name)[:40]
-    return Path("runs") / f"tune-{recipe.name}-{data or 'data'}-seed{recipe.seed}"
+    return Path("runs") / f"tune-{described(recipe)}"

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convscope.data.catalog import CATALOG, load, load_test
+from convscope.data.catalog import CATALOG
 from convscope.data.download import Resource
+from convscope.data.loading import load, load_test
 from convscope.data.preprocess import conform
 from convscope.errors import ConvscopeError, InputError
 from hostile_images import pixels, put
@@ -66,7 +67,7 @@ def test_the_default_is_the_sample() -> None:
 
 @pytest.mark.parametrize("entry", CATALOG.values(), ids=CATALOG)
 def test_entries_are_complete(entry: object) -> None:
-    from convscope.data.named import NamedDataset
+    from convscope.data.catalog import NamedDataset
 
     assert isinstance(entry, NamedDataset)
     assert CATALOG[entry.name] is entry
@@ -303,7 +304,7 @@ def test_torch_is_not_needed() -> None:
     import sys
 
     program = (
-        "import sys, convscope.data.catalog as c\n"
+        "import sys, convscope.data.loading as c\n"
         "c.load('shapes', size=(8, 8)); print('torch' in sys.modules)"
     )
     ran = subprocess.run(

@@ -1,8 +1,6 @@
 """Every probe by name: importing this module enters all of them."""
 
-from convscope.studies import probes_cost as _cost
-from convscope.studies import probes_place as _place
+from convscope.studies import probes_cost, probes_place  # noqa: F401
+from convscope.studies.probes import check_probe as check_probe
 from convscope.studies.probes import get_probe as get_probe
 from convscope.studies.probes import run_probe as run_probe
-
-ENTERED = (_cost, _place)
