@@ -28,6 +28,8 @@ from typing import Any
 
 import common
 
+from convscope.studies.statistics import of_mean
+
 LADDER: list[tuple[str, list[str]]] = [
     # what is changed, and how; every rung keeps the changes before it
     ("1998: SDLM, Eq. 9", []),
@@ -174,10 +176,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def interval(values: Sequence[float]) -> float:
     """Half of the 95 % interval of the mean, by Student's t."""
-    t_95 = [math.inf, 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26]
-    if len(values) < 2:
-        return math.nan
-    return t_95[min(len(values), 10) - 1] * statistics.stdev(values) / math.sqrt(len(values))
+    return of_mean(values).half if len(values) > 1 else math.nan
 
 
 def table(options: argparse.Namespace) -> None:

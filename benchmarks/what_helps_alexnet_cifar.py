@@ -1,6 +1,6 @@
 """What each ingredient of the recipe `alexnet-cifar` brings: all but one, over common seeds.
 
-    python benchmarks/what_helps_alexnet_cifar.py [--seeds 3] [--epochs 4] [--width 16]
+    python benchmarks/what_helps_alexnet_cifar.py [--seeds 3] [--epochs 8] [--width 16] [--set ...]
 
 A smaller network and fewer epochs than the recipe's, CIFAR-10 (JPEG), one thread a training and
 one training a core. Printed are the validation accuracy after the last epoch and its difference
@@ -9,11 +9,12 @@ not looked at.
 """
 
 import concurrent.futures
-import math
 import os
 import statistics
 
 import common
+
+from convscope.studies.statistics import of_mean
 
 WITHOUT = {
     "(the whole recipe)": [],
@@ -32,15 +33,15 @@ WITHOUT = {
     "overlapping pooling": ['model.arguments.pool={"layer":"pool","kind":"max","kernel":2}'],
     "weight decay": ["optimizer.weight_decay=0"],
 }
-T_95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26}
 
 
 def main() -> None:
     """Train all and print a line for each ingredient."""
     parser = common.parser(__doc__)
     parser.add_argument("--seeds", type=int, default=3, choices=range(2, 11))
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--set", action="append", default=[], help="for all: precision=bf16")
     options = parser.parse_args()
     data = common.cifar10(options)
     always = [
@@ -48,6 +49,7 @@ def main() -> None:
         f"epochs={options.epochs}",
         "validation=0.1",
         f"model.arguments.width={options.width}",
+        *options.set,
     ]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting = {
@@ -70,8 +72,7 @@ def line(name: str, found: list[float], whole: list[float]) -> str:
     differences = [a - b for a, b in zip(found, whole, strict=True)]
     if not any(differences):
         return f"        {name:22} {statistics.mean(found):6.2f} %"
-    spread = statistics.stdev(differences) / math.sqrt(len(found)) * T_95[len(found) - 1]
-    return f"{text}  {statistics.mean(differences):+6.2f} ± {spread:.2f}"
+    return f"{text}  {statistics.mean(differences):+6.2f} ± {of_mean(differences).half:.2f}"
 
 
 if __name__ == "__main__":

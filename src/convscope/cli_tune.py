@@ -12,7 +12,7 @@ EPILOG = (
     "  convscope tune lenet5 --data mnist-sample --trials 20\n"
     "  convscope tune alexnet-fast --data photos/ --vary optimizer.lr=0.01..1:log\n"
     "  convscope tune lenet5 --vary batch_size=32,64,128 --vary optimizer.lr=1e-4..1e-1:log\n"
-    "The same command again goes on with the study, with more --trials too."
+    "The same command again goes on with the search, with more --trials too."
 )
 
 
@@ -35,7 +35,7 @@ def tune(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The study's directory; under runs/ if none is given.")
+        Path | None, typer.Option(help="The search's directory; under runs/ if none is given.")
     ] = None,
     as_json: Json = False,
 ) -> None:

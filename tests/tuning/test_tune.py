@@ -115,7 +115,7 @@ def test_numbers_of_trials(trials: int) -> None:
 
 def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match="is no study and not empty: give --out"):
+    with pytest.raises(InputError, match="holds no search and is not empty: give --out"):
         tune(small_recipe(), out=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

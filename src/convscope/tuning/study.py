@@ -1,4 +1,4 @@
-"""A study: many short trainings that search a recipe's settings, kept in a directory.
+"""A study, as Optuna calls a search: many short trainings of a recipe, kept in a directory.
 
     study.json       the recipe, what is varied, and every trial that has ended
     trials/7/        the run of a trial, without its weights
@@ -93,7 +93,7 @@ class Study:
         file = self.path / "study.json"
         if not file.exists():
             if any(self.path.iterdir()):
-                raise InputError(f"{printable(self.path)} is no study and not empty: give --out")
+                raise InputError(f"{printable(self.path)} holds no search and is not empty: give --out")
             document = self._document([])
             write_atomically(file, to_json_bytes(document.model_dump(mode="json")))
             return
