@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import common
-
 from convscope.studies.statistics import of_mean
 
 LADDER: list[tuple[str, list[str]]] = [

@@ -13,7 +13,6 @@ import os
 import statistics
 
 import common
-
 from convscope.studies.statistics import of_mean
 
 WITHOUT = {

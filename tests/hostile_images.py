@@ -137,6 +137,7 @@ def hostile_files() -> dict[str, tuple[bytes, str]]:
         "one-tile.tif": (tiled_tiff(16, 16, (16384, 16384), 1), "tiles of 16384 × 16384 pixels"),
         "same-tiles.tif": (tiled_tiff(16, 256, (2**21, 16), 16), "tiles of 2097152 × 16 pixels"),
         "scans.jpg": (many_scans(), "more than 200 scans"),
+        "scans-of-two.jpg": (many_scans("MPO", save_all=True), "more than 200 scans"),
         "float.tif": (
             save(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"),
             "pixels of the kind 'F' have no agreed 8-bit form",
@@ -174,11 +175,14 @@ def tiled_tiff(width: int, height: int, tile: tuple[int, int], tiles: int) -> by
     )
 
 
-def many_scans() -> bytes:
-    """A progressive JPEG with its last scan three hundred times."""
-    data = save(Image.fromarray(pixels(height=64, width=64)), "JPEG", progressive=True)
-    last = data.rindex(b"\xff\xda")
-    return data[:last] + data[last:-2] * 300 + data[-2:]
+def many_scans(kind: str = "JPEG", **options: Any) -> bytes:
+    """A progressive JPEG, or the first of two in a file (MPO), with its last scan 300 times."""
+    image = Image.fromarray(pixels(height=64, width=64))
+    more = {"append_images": [image]} if options else {}
+    data = save(image, kind, progressive=True, **options, **more)
+    end = data.index(b"\xff\xd9")
+    last = data.rindex(b"\xff\xda", 0, end)
+    return data[:end] + data[last:end] * 300 + data[end:]
 
 
 def _huge_gif() -> bytes:

@@ -135,14 +135,16 @@ def python_command(module: str, argument: str) -> list[str]:
     """The words of a command that calls `module.main(argument)` in a fresh Python.
 
     Fresh, not a copy of this process: torch's threads do not survive a fork, and a script without
-    `if __name__ == "__main__"` must not be run again. It imports from where this one does, and
-    never, even before it knows that, from the directory it is in, which may hold anything (-P).
+    `if __name__ == "__main__"` must not be run again. It imports from where this one does, but for
+    the directory it is in, which may hold anything (-P), unless this package lies there.
     """
     program = (
         "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
         f"from {module} import main; main(sys.argv[2])"
     )
-    return [sys.executable, "-P", "-c", program, json.dumps(sys.path), argument]
+    own, here = str(Path(__file__).parents[1]), ("", os.path.abspath(os.curdir))
+    paths = [path for path in sys.path if path == own or path not in here]
+    return [sys.executable, "-P", "-c", program, json.dumps(paths), argument]
 
 
 def peak_memory_bytes() -> int | None:

@@ -6,6 +6,7 @@
 import os
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, get_args
 
@@ -90,7 +91,7 @@ def train(
         chosen = resolve(recipe, data=data, settings=settings, seed=seed)
         check_teachers(chosen, group)
         command = command_line(chosen, typed_settings(recipe, settings), skip_bad)
-        begun = begun_by_this_launch(out, command)
+        begun = begun_by_this_launch(out, chosen, command)
         if begun is not None:
             tell(Stage(f"going on with {printable(begun.path)}"))
             return _go_on(begun, tell, group, track)
@@ -155,8 +156,11 @@ def _follow(group: Group) -> Run:
         )
     training, held_out = split_for(splits, recipe_from_json(run.document.recipe))
     try:
-        with StopRequest() as stop:
-            for _ in fit(run, training, held_out, resume=True, stop=stop, group=group):
+        with (
+            StopRequest() as stop,
+            closing(fit(run, training, held_out, resume=True, stop=stop, group=group)) as rows,
+        ):
+            for _ in rows:
                 pass
     except InputError as error:  # the first process meets it, too, and says it
         raise TrainingError(str(error)) from None
@@ -253,8 +257,10 @@ def _train(run: Run, splits: Splits, tell: Listener, group: Group, track: str | 
         last: Progress | None = None
         with StopRequest() as stop:
             _train_teachers(run, training, held_out, stop, tell)
-            for last in fit(run, training, held_out, resume=True, stop=stop, group=group):
-                tell(last)
+            steps = fit(run, training, held_out, resume=True, stop=stop, group=group)
+            with closing(steps) as rows:  # whatever is raised: nobody else could go on with it
+                for last in rows:
+                    tell(last)
         run = _finish(run, time.monotonic() - started, last)
         evaluate_run(run, splits.test, write=True, robust=True, listen=tell)
     return run
@@ -271,8 +277,9 @@ def _train_teachers(
         name, started = f"teacher {number} of {recipe.teachers.count}", time.monotonic()
         last: Progress | None = None
         try:
-            for last in fit(teacher, training, held_out, resume=True, stop=stop):
-                tell(Work(name, last.done, last.total))
+            with closing(fit(teacher, training, held_out, resume=True, stop=stop)) as rows:
+                for last in rows:
+                    tell(Work(name, last.done, last.total))
         except Interrupted as cut:
             raise Interrupted(
                 f"stopped in {name}; go on with: convscope train --resume {printable(run.path)}",

@@ -73,11 +73,12 @@ def start_run(
     return write_run(path, document)
 
 
-def begun_by_this_launch(out: str | Path | None, command: str) -> Run | None:
+def begun_by_this_launch(out: str | Path | None, recipe: Recipe, command: str) -> Run | None:
     """The run that torchrun's processes had begun when it started them again; else None.
 
     Args:
         out: the directory that was asked for; where it is None, the run lies under `runs/`.
+        recipe: of the run.
         command: that makes the run, see `command_line`.
     """
     launch = launch_id()
@@ -88,7 +89,9 @@ def begun_by_this_launch(out: str | Path | None, command: str) -> Run | None:
         with contextlib.suppress(InputError):
             run = open_run(place.parent)
             document = run.document
-            ours = (document.environment.get("launch"), document.command) == (launch, command)
+            wanted = recipe.model_dump(mode="json", exclude={"model"})  # it was fitted to the data
+            same = wanted.items() <= document.recipe.items() and document.command == command
+            ours = same and document.environment.get("launch") == launch
             if ours and (document.status == "training" or restarts()):
                 return run
     return None

@@ -196,6 +196,12 @@ def test_only_the_first_frame_of_an_animation_is_read() -> None:
         np.testing.assert_array_equal(decode(animated), np.full((2, 2, 3), [0, 0, 255]))
 
 
+def test_what_follows_a_jpeg_is_no_part_of_it() -> None:
+    """A film behind the picture, as telephones put it there, holds every pair of bytes."""
+    data = encode(pixels(height=64, width=64), "JPEG")
+    np.testing.assert_array_equal(decode(data + b"\xff\xda" * 1000), decode(data))
+
+
 # -- hostile files ---------------------------------------------------------------------------
 
 

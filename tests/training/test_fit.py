@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -208,6 +209,7 @@ def test_other_classes_than_the_run_was_made_for(tmp_path: Path, few_digits: Dat
         list(fit(run, other))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets everybody in")
 def test_one_process_trains_a_run_at_a_time(tmp_path: Path, few_digits: Dataset) -> None:
     run = start_run(tmp_path / "run", small_recipe(), few_digits)
     rows = fit(run, few_digits)

@@ -236,8 +236,23 @@ def _check_work(
             f"tiles of {tile[0]} × {tile[1]} pixels for {image.width} × {image.height}: save it "
             "without tiles"
         )
-    if image.format == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:
+    is_jpeg = image.format in ("JPEG", "MPO")
+    if is_jpeg and data.count(b"\xff\xda") > MAX_SCANS and _scans(data) > MAX_SCANS:
         raise InputError(f"more than {MAX_SCANS} scans: save it as a baseline JPEG")
+
+
+def _scans(data: bytes) -> int:
+    """Of a JPEG file's first image; behind its end may be another one, or a film."""
+    count, at = 0, data.find(b"\xff")
+    while 0 <= at < len(data) - 3:
+        marker = data[at + 1]
+        if marker == 0xD9:  # the end
+            break
+        count += marker == 0xDA
+        alone = marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8  # without a length
+        length = 0 if alone else int.from_bytes(data[at + 2 : at + 4])
+        at = data.find(b"\xff", at + (1 if marker == 0xFF else 2) + length)
+    return count
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from convscope.errors import InputError
+from convscope.text import printable
 
 
 @contextlib.contextmanager
@@ -27,14 +28,17 @@ def sole_user(folder: Path, busy: str) -> Iterator[None]:
     Windows, and file systems without locks, let everybody in.
 
     Raises:
-        InputError: with `busy`, where another process is inside.
+        InputError: with `busy`, where another process is inside; or there is no such folder.
     """
     if sys.platform == "win32":
         yield
         return
     import fcntl
 
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"cannot open {printable(folder)}: {error.strerror}") from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,7 +20,6 @@ from convscope.studies.wording import (
     effect_text,
     is_open,
     length_text,
-    measure_text,
     training_images_text,
     verdict_text,
 )
@@ -79,9 +78,9 @@ def claims_markdown(documents: Sequence[Document]) -> str:
 
 def _short(unsettled: int, short: int) -> str:
     return (
-        f"In {unsettled} of them an undecided effect may still be as large as one that matters; "
-        f"{short} of these are underpowered: their row says how many seeds would make the interval "
-        "as narrow as the smallest effect that matters."
+        "Claims in which an undecided effect may still be what is claimed, and as large as one "
+        f"that matters: {unsettled}. Underpowered claims, whose row says how many seeds would make "
+        f"the interval as narrow as the smallest effect that matters: {short}."
     )
 
 
@@ -159,6 +158,9 @@ def _made(document: Document) -> str:
     return ". ".join(facts) + "."
 
 
+_BEST = {"validation_accuracy": "validation accuracy", "train_accuracy": "training accuracy"}
+
+
 def _tuned(document: Document) -> str:
     """What was chosen for each arm, and where the best may lie beyond what was tried."""
     found, study = document["tuned"], STUDIES[document["study"]]
@@ -171,8 +173,8 @@ def _tuned(document: Document) -> str:
         for arm, value in found["values"].items()
     )
     return (
-        f" `{found['field']}` of each arm, of those from {least:g} to {most:g} the one with the "
-        f"best {measure_text(study.tune.by)}: {values}."
+        f" Each arm has the `{found['field']}`, of those tried from {least:g} to {most:g}, with "
+        f"the best {_BEST[study.tune.by]}: {values}."
         + " (* an end of what was tried: a better one may lie beyond.)"
         * ends
     )

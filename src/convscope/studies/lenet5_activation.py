@@ -33,11 +33,27 @@ STUDY = Study(
             quote="tanh … has vanishing gradient problems",
             source="Exploring LeNet, 3",
             comparisons=(
-                less("gradient_decay", "tanh", "none", margin=0.3, condition="in a new network"),
                 less(
-                    "trained_gradient_decay", "tanh", "none", margin=0.3, condition="after training"
+                    "gradient_decay",
+                    "tanh",
+                    "none",
+                    margin=0.3,
+                    condition="new, than without activation",
                 ),
-                less("gradient_decay", "tanh", 0.0, margin=0.3, condition="than the last layer's"),
+                less(
+                    "trained_gradient_decay",
+                    "tanh",
+                    "none",
+                    margin=0.3,
+                    condition="trained, than without activation",
+                ),
+                less(
+                    "gradient_decay",
+                    "tanh",
+                    0.0,
+                    margin=0.3,
+                    condition="new, than the last layer's",
+                ),
             ),
             comment="log₁₀ of the first layer's gradient by the last one's, against the same "
             "network without activation: −1 is ten times smaller; and against equal gradients",

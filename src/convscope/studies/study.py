@@ -203,6 +203,9 @@ class Study(_Part):
                         raise ValueError(f"claim {claim.id} speaks of an arm '{name}'")
         for wanted in self.probes:
             check_probe(str(wanted.get("probe")), wanted.keys() - {"probe"})
+            against = wanted.get("against")
+            if isinstance(against, str) and against not in names:
+                raise ValueError(f"a probe speaks of an arm '{against}'")
         return self
 
     def arm(self, name: str) -> Arm:

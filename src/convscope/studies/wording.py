@@ -178,10 +178,21 @@ def size_text(effects: Sequence[Effect]) -> str:
 
 
 def is_open(effect: Effect) -> bool:
-    """Whether an undecided effect may be as large as one that matters."""
-    one = effect["comparison"]
-    undecided = effect["verdict"] == "not supported" and not effect["exact"]
-    return bool(undecided and one.get("margin") and not _is_small(effect))
+    """Whether an undecided effect may be what the claim says, and as large as one that matters.
+
+    >>> one = {"comparison": {"measure": "gap", "expect": "more", "margin": 0.01}, "exact": False}
+    >>> against = one | {"low": -0.02, "high": 0.001, "verdict": "not supported"}
+    >>> is_open(against), is_open(against | {"high": 0.02})
+    (False, True)
+    """
+    one, low, high = effect["comparison"], effect["low"], effect["high"]
+    if effect["verdict"] != "not supported" or effect["exact"] or not one.get("margin"):
+        return False
+    if low is None or high is None:
+        return True
+    least, most = margins(one.get("kind", "difference"), one["margin"])
+    ways = {"more": high >= most, "less": low <= least, "same": low <= least or high >= most}
+    return bool(ways[one["expect"]])
 
 
 def _conditions(effects: Sequence[Effect]) -> str:

@@ -1,6 +1,6 @@
 """Training: rows out, nothing printed, the test set out of reach. The steps are in `loop.py`."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from convscope.data.dataset import Dataset
 from convscope.data.lock import sole_user
 from convscope.errors import InputError, Interrupted
 from convscope.files import remove_leftovers
-from convscope.run import Run, write_metrics
+from convscope.run import Run, open_run, write_metrics
 from convscope.text import printable
 from convscope.training.compute import (
     Compute,
@@ -37,7 +37,7 @@ def fit(
     stop: StopRequest | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     group: Group = ALONE,
-) -> Iterator[Progress]:
+) -> Generator[Progress]:
     """Train the network that `run` describes, and leave the weights in the run directory.
 
     Args:
@@ -63,6 +63,8 @@ def fit(
     shown = printable(run.path)
     alone = sole_user(run.path, f"another process trains {shown}: wait for it, or stop it first")
     with alone if group.first else nullcontext():
+        if group.first and open_run(run.path).document.status == "complete" != run.document.status:
+            raise InputError(f"another process has just completed {shown}")
         yield from _rows(
             run, train, validation, resume, stop or StopRequest(), checkpoint_seconds, group
         )

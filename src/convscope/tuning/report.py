@@ -28,7 +28,7 @@ def render_report(study: Study, importance: Mapping[str, float], command: str) -
     Args:
         study: every trial.
         importance: share of each varied field, by name; empty where it is not known.
-        command: trains the best recipe; empty where there is none.
+        command: trains the best recipe; empty where there is none, or no recipe of that name.
     """
     sections = [
         _best_section(study, command),
@@ -63,7 +63,7 @@ def _hero_html(study: Study, title: str) -> str:
         f'<p class="score"><span class="big">{shown}</span> '
         f'<span class="beside">validation accuracy<br>{where}</span></p>'
         '<p class="summary">Chosen on validation images. The best of many trials looks better '
-        "there than it is: the test accuracy comes from training with the command below.</p>"
+        "there than it is: the test accuracy comes from training with it, see below.</p>"
         f'<dl class="figures">{facts}</dl></header>'
     )
 
@@ -81,10 +81,15 @@ def _best_section(study: Study, command: str) -> Section:
     return Section(
         "best",
         "The best recipe",
-        f"Train it on the same data, and measure it on the test set, with this command.{gain}",
-        f'<pre tabindex="0"><code>{html_text(command, LONG)}</code></pre>'
+        f"{_how(command)}{gain}",
+        (f'<pre tabindex="0"><code>{html_text(command, LONG)}</code></pre>' if command else "")
         + table_html("What it changes", ["Setting", "Value"], rows, hide_caption=True),
     )
+
+
+def _how(command: str) -> str:
+    what = "Train it on the same data, and measure it on the test set"
+    return f"{what}, with this command." if command else f"{what}: your recipe with these settings."
 
 
 def _history_section(study: Study) -> Section:

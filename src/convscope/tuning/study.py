@@ -93,7 +93,9 @@ class Study:
         file = self.path / "study.json"
         if not file.exists():
             if any(self.path.iterdir()):
-                raise InputError(f"{printable(self.path)} holds no search and is not empty: give --out")
+                raise InputError(
+                    f"{printable(self.path)} holds no search and is not empty: give --out"
+                )
             document = self._document([])
             write_atomically(file, to_json_bytes(document.model_dump(mode="json")))
             return

@@ -90,8 +90,8 @@ def tune(
             of learning and decay, and the size of the batch.
         settings: changes to the recipe that hold for all trials.
         seed: of everything random; the recipe's where it is None.
-        out: the study's directory; one under `runs/` with a name made of recipe, data and seed
-            where it is None. Called again with the same one, the study goes on.
+        out: the search's directory; one under `runs/` with a name made of recipe, data and seed
+            where it is None. Called again with the same one, the search goes on.
         listen: hears of stages and progress.
 
     Raises:
@@ -148,14 +148,15 @@ def _one_trial(
     for epoch, accuracy in enumerate(accuracies, 1):  # of before it was interrupted
         search.hopeless(accuracy, epoch)
     try:
-        for row in fit(run, training, held_out, resume=True, stop=stop):
-            tell(Work(label, row.done, row.total))
-            # The checkpoint may be older than the rows: an epoch that comes again has been told.
-            if row.finished and row.finished["epoch"] > len(accuracies):
-                accuracies.append(float(row.finished["validation_accuracy"]))
-                if search.hopeless(accuracies[-1], len(accuracies)) and row.done < row.total:
-                    state = "pruned"
-                    break
+        with contextlib.closing(fit(run, training, held_out, resume=True, stop=stop)) as steps:
+            for row in steps:
+                tell(Work(label, row.done, row.total))
+                # The checkpoint may be older than the rows: an epoch may come again.
+                if row.finished and row.finished["epoch"] > len(accuracies):
+                    accuracies.append(float(row.finished["validation_accuracy"]))
+                    if search.hopeless(accuracies[-1], len(accuracies)) and row.done < row.total:
+                        state = "pruned"
+                        break
     except TrainingError as error:
         state, reason = "failed", str(error)
     except Interrupted as error:
