@@ -56,7 +56,8 @@ def evaluate_run(
     Raises:
         InputError: classes that the run does not know, images of another shape, broken weights.
     """
-    by_kernels = bool(run.document.compute.get("kernels"))  # as in its training
+    compute = run.document.compute  # as in its training
+    by_kernels = bool(compute.get("kernels")) and compute.get("memory_format") == "contiguous"
     with kernels_in_use() if by_kernels else nullcontext():
         return _evaluate(run, test, write, robust, listen)
 

@@ -1,6 +1,7 @@
 """Device, precision and order in memory: what may be chosen, what is, what the run keeps."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,12 +19,15 @@ from convscope.training.signals import StopRequest
 from convscope.training.spectra import faster_by_fourier, use_fourier
 
 SMALL = {"width": 8, "hidden": 16, "input_size": 32}
-AUTO: dict[str, object] = {"precision": "auto", "memory_format": "auto", "fourier": "auto"}
+AUTO: dict[str, object] = {
+    "precision": "auto", "memory_format": "auto", "fourier": "auto", "kernels": "auto",
+}  # fmt: skip
 
 
 def recipe(**changes: object) -> Recipe:
     choice = ModelChoice(name="alexnet-cifar", arguments=SMALL)
-    return Recipe(name="x", model=choice, batch_size=16, **changes)
+    plan: dict[str, Any] = {"batch_size": 16, "kernels": "off", **changes}
+    return Recipe(name="x", model=choice, **plan)
 
 
 def test_a_recipe_that_leaves_no_choice_is_not_measured() -> None:

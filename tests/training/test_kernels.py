@@ -22,7 +22,6 @@ from convscope.training import compute as compute_module
 from convscope.training.chain import Gradients
 from convscope.training.compute import Compute, choose_compute
 from convscope.training.fit import fit
-from convscope.training.recipe import ModelChoice
 
 pytestmark = pytest.mark.skipif(
     not library.available(), reason="the kernels are not compiled here: no C compiler"
@@ -89,7 +88,9 @@ def test_a_run_is_evaluated_as_it_was_trained(tmp_path: Path, few_digits: Datase
     run = start_run(tmp_path / "run", small_recipe(kernels="on"), few_digits)
     for _ in fit(run, few_digits):
         pass
-    run = run.with_changes(compute={"kernels": "portable"}, status="complete")
+    run = run.with_changes(
+        compute={"kernels": "portable", "memory_format": "contiguous"}, status="complete"
+    )
     known = evaluate_run(run, few_digits, write=False, robust=False, listen=lambda _: None)
     model = load_model(run)
     arguments = (model, few_digits.images, run.document.preprocessing)
@@ -121,13 +122,61 @@ def test_the_faster_way_is_taken_and_recorded(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_network_without_such_layers_is_not_measured() -> None:
-    arguments = {"width": 8, "hidden": 16, "input_size": 32}
-    plan = small_recipe(
-        kernels="on", model=ModelChoice(name="alexnet-cifar", arguments=arguments).model_dump()
-    )
-    found = choose_compute(plan, models.build("alexnet-cifar", arguments), (3, 32, 32))
-    assert found.kernels == ""
-    assert found.seconds == {}
+    plan = small_recipe(kernels="auto")
+    norm = {"layer": "norm", "kind": "batch"}
+    for name, arguments in (
+        ("alexnet-cifar", {"width": 1, "hidden": 16, "input_size": 32}),  # few maps
+        ("alexnet-owt", {"input_size": 63}),  # no batch normalisation
+        ("alexnet-2012", {"input_size": 67, "norm": norm}),  # not by this kernel
+    ):
+        model = models.build(name, arguments)
+        found = choose_compute(plan, model, model.input_shape)
+        assert found.kernels == ""
+        assert found.seconds == {}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_batch_normalisation_is_left_to_its_kernel_where_that_is_faster(
+    monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    kernels = library.load()
+    assert kernels is not None
+    ours, theirs = f"{precision} kernels {kernels.target}", f"{precision} channels_last"
+    times = {ours: 0.1, theirs: 0.2}
+    monkeypatch.setattr(compute_module, "_time", lambda way, *_: times[way.name()])
+    plan = small_recipe(kernels="auto", precision=precision, fourier=("conv3",))
+    model = models.build("alexnet-cifar", {"width": 16, "hidden": 16})
+    found = choose_compute(plan, model, (3, 32, 32))
+    assert (found.kernels, found.memory_format) == (kernels.target, "channels_last")
+    assert not found.uses_kernels  # those are others, for which numbers lie otherwise
+    assert found.place()["memory_format"] == torch.channels_last
+    times[ours] = 0.19
+    assert choose_compute(plan, model, (3, 32, 32)).kernels == ""
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_training_with_the_kernel_of_batch_normalisation_takes_torchs_course(
+    precision: str, tmp_path: Path, few_digits: Dataset
+) -> None:
+    """The losses of 3 epochs, nearly: roundings decide which of two equals a pooling takes."""
+    arguments: dict[str, object] = {"width": 16, "hidden": 32, "channels": 1, "late_pooling": True}
+    arguments["activation"] = {"layer": "activation", "kind": "gelu"}
+    changes: dict[str, object] = {
+        "model": {"name": "alexnet-cifar", "arguments": arguments},
+        "inputs": {"fit": "resize"},
+        "precision": precision,
+        "epochs": 3,
+        "optimizer": {"kind": "sgd", "lr": 0.01, "momentum": 0.9},
+    }
+    rows = {}
+    for kernels in ("on", "off"):
+        path = tmp_path / kernels
+        losses(path, few_digits, kernels=kernels, **changes)
+        rows[kernels] = [row["loss"] for row in read_metrics(open_run(path))]
+    assert rows["on"] != rows["off"], "both ways gave the same bits: the kernel was not used"
+    near = 0.01 if precision == "fp32" else 0.05
+    assert rows["on"] == pytest.approx(rows["off"], rel=near)
+    assert rows["on"][-1] < rows["on"][0]
 
 
 def test_a_run_of_a_machine_with_kernels_goes_on_without(

@@ -140,3 +140,26 @@ void run_tasks(work_function work, void *memory, long tasks, long threads) {
     }
     pthread_mutex_unlock(&in_use);
 }
+
+struct shared { /* what a team works on */
+    work_function work;
+    void *memory;
+    long tasks;
+    atomic_long next, workers;
+};
+
+static void join_team(void *memory) {
+    struct shared *job = memory;
+    long worker = atomic_fetch_add(&job->workers, 1), task;
+    while ((task = atomic_fetch_add(&job->next, 1)) < job->tasks)
+        job->work(task, worker, job->memory);
+}
+
+void run_by_team(team_function team, work_function work, void *memory, long tasks, long threads) {
+    if (!team || threads < 2) {
+        run_tasks(work, memory, tasks, threads);
+        return;
+    }
+    struct shared job = {work, memory, tasks, 0, 0};
+    team(join_team, &job, (unsigned)threads, 0);
+}

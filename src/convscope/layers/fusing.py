@@ -1,8 +1,9 @@
 """Where layers leave the work to the kernels of `convscope.kernels`, and where they do not.
 
 Inside `kernels_in_use()` a convolution, its activation and its pooling become one operator, and so
-do a dense layer and its activation, if the kernels know such ones; everywhere else, and while
-somebody watches a layer, they are the layers themselves.
+do a dense layer and its activation; inside `norms_in_use()` a batch normalisation in training, its
+activation and its pooling do, if the kernels know such ones. Everywhere else, and while somebody
+watches a layer, they are the layers themselves.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from convscope.kernels import library
+from convscope.kernels.batch_norm import MAPS, batch_norm
 from convscope.kernels.block import ACTIVATIONS, MOST_ELEMENTS, Plan, block
 from convscope.kernels.calls import all_threads
 from convscope.kernels.dense import dense as dense_by_kernels
@@ -33,6 +35,8 @@ class Use:
 
 
 _in_use: ContextVar[Use | None] = ContextVar("kernels_in_use", default=None)
+_norms_in_use: ContextVar[Use | None] = ContextVar("norms_in_use", default=None)
+_NO_POOLING = nn.Identity()
 _POOLINGS: dict[type[nn.Module], str] = {MaxPool: "max", MinPool: "min", AveragePool: "average"}
 
 
@@ -45,6 +49,17 @@ def kernels_in_use() -> Iterator[Use]:
         yield use
     finally:
         _in_use.reset(token)
+
+
+@contextmanager
+def norms_in_use() -> Iterator[Use]:
+    """A context in which batch normalisation in training is computed by a kernel."""
+    use = Use()
+    token = _norms_in_use.set(use if library.load() else None)
+    try:
+        yield use
+    finally:
+        _norms_in_use.reset(token)
 
 
 def are_kernels_in_use() -> bool:
@@ -93,6 +108,60 @@ def dense(x: Tensor, layer: nn.Linear, activation: nn.Module | None = None) -> T
             return dense_by_kernels(x, layer.weight, layer.bias, kind)
     result: Tensor = layer(x)
     return result if activation is None else activation(result)
+
+
+def normalise_and_pool(
+    x: Tensor, norm: nn.Module, activation: nn.Module, pool: nn.Module = _NO_POOLING
+) -> Tensor:
+    """`pool(activation(norm(x)))`; see `activate_and_pool` for the order."""
+    use = _norms_in_use.get()
+    if use and _normalisable(x, norm, activation, pool):
+        assert isinstance(norm, nn.BatchNorm2d)
+        height, width = x.shape[-2:]
+        plan = _plan(activation, pool, height, width)
+        if plan is not None and plan.pooling in ("none", "max"):
+            if isinstance(pool, PoolModule):
+                pool.check(height, width)
+            y, mean, variance = batch_norm(x, norm.weight, norm.bias, norm.eps, plan)
+            _follow(norm, mean, variance, x.numel() // x.shape[1])
+            use.calls += 1
+            return y
+    return activate_and_pool(norm(x), activation, pool)
+
+
+def _normalisable(x: Tensor, norm: nn.Module, *after: nn.Module) -> bool:
+    """Whether the kernel knows such a normalisation and tensor, and nobody watches."""
+    return (
+        type(norm) is nn.BatchNorm2d
+        and norm.training
+        and norm.affine
+        and norm.momentum is not None
+        and norm.running_mean is not None
+        and x.dtype in (torch.float32, torch.bfloat16)
+        and norm.weight.dtype == torch.float32
+        and x.device.type == "cpu"
+        and x.shape[1] % MAPS == 0
+        and x.numel() > x.shape[1]  # torch refuses a single number to a map
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and not any(map(_is_watched, (norm, *after)))
+    )
+
+
+def _is_watched(module: nn.Module) -> bool:
+    forward = module._forward_hooks or module._forward_pre_hooks
+    return bool(forward or module._backward_hooks or module._backward_pre_hooks)
+
+
+@torch.no_grad()
+def _follow(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Move the running statistics; that of the variance is unbiased, as torch has it."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    norm.num_batches_tracked += 1
+    norm.running_mean.lerp_(mean, norm.momentum)
+    norm.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)
 
 
 def _usable(x: Tensor, *layers: nn.Module) -> bool:

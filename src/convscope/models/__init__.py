@@ -2,9 +2,9 @@
 
 from convscope.models.ablation import ablation as ablation
 from convscope.models.alexnet import alexnet_bn as alexnet_bn
-from convscope.models.alexnet import alexnet_cifar as alexnet_cifar
 from convscope.models.alexnet import alexnet_owt as alexnet_owt
 from convscope.models.alexnet_2012 import alexnet_2012 as alexnet_2012
+from convscope.models.alexnet_cifar import alexnet_cifar as alexnet_cifar
 from convscope.models.lenet5 import lenet5 as lenet5
 from convscope.models.lenet5 import lenet5_1998 as lenet5_1998
 from convscope.models.lenet5 import lenet5_keras as lenet5_keras

@@ -1,6 +1,6 @@
-"""AlexNet as programs have it: with batch normalisation, in one column, and for small images.
+"""AlexNet as programs have it: with batch normalisation, and in one column.
 
-The network of the 2012 paper is in `alexnet_2012`.
+The network of the 2012 paper is in `alexnet_2012`, that for small images in `alexnet_cifar`.
 
 Shapes in comments: N images, maps @ height × width of alexnet-bn at its default 227 × 227.
 """
@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from convscope.errors import InputError
 from convscope.layers.activation import Activation
 from convscope.layers.convolution import Convolution
+from convscope.layers.fusing import normalise_and_pool
 from convscope.layers.normalization import Norm, UnitNorm
 from convscope.layers.padding import Pad
-from convscope.layers.pooling import Pool, activate_and_pool
-from convscope.layers.spec import check_flag, check_number, check_whole
+from convscope.layers.pooling import Pool
+from convscope.layers.spec import check_number
 from convscope.models.registry import Classifier, register
 from convscope.models.sizes import final_size
 
@@ -56,28 +57,6 @@ class Plan:
 
 BATCH_NORM = Plan((96, 256, 384, 384, 256), border=Pad("valid"))
 ONE_WEIRD_TRICK = Plan((64, 192, 384, 256, 256), border=Pad("explicit", sides=2), average=6)
-
-
-def small_plan(
-    width: int, hidden: int, dropout: float, hidden_norm: bool, late_pooling: bool
-) -> Plan:
-    """The proportions for small images: `width` maps in conv1, the others have multiples of it.
-
-    Late pooling leaves conv2 and conv3 four times as many places, so they have fewer maps.
-    """
-    multiples = (1, 2, 4, 4, 4) if late_pooling else (1, 3, 6, 4, 4)
-    one, two, three, four, five = (width * multiple for multiple in multiples)
-    return Plan(
-        (one, two, three, four, five),
-        kernel=3 if late_pooling else 5,
-        stride=1,
-        kernel2=3,
-        hidden=hidden,
-        dropout=dropout,
-        hidden_norm=hidden_norm,
-        spare_bias=True,
-        late_pooling=late_pooling,
-    )
 
 
 @register("alexnet-bn")
@@ -180,75 +159,6 @@ def alexnet_owt(
     )
 
 
-@register("alexnet-cifar")
-def alexnet_cifar(
-    *,
-    classes: int = 10,
-    channels: int = 3,
-    input_size: int = 32,
-    width: int = 64,
-    hidden: int = 512,
-    dropout: float = 0.5,
-    hidden_norm: bool = False,
-    late_pooling: bool = False,
-    pool: Pool = Pool("max", 3, 2, 1),
-    padding: Pad = Pad("same"),
-    norm: Norm = Norm("batch"),
-    activation: Activation = Activation("relu"),
-) -> Classifier:
-    """AlexNet's plan proportioned for 32×32 images: 4,621,258 parameters at 10 classes.
-
-    The plan: five convolutions, overlapping pooling after the first, second and fifth, three
-    fully connected layers, ReLU, dropout before the first two of these.
-
-        32 → conv1 5 32 → pool1 16 → conv2 3 16 → pool2 8 → conv3–5 3 8 → pool5 4
-
-    Ours: kernels 5, 3, 3, 3, 3 with stride 1; pooling padded by 1, so that each halves the size;
-    batch normalisation before every ReLU of a convolution, whose bias it makes needless; torch's
-    initial weights.
-
-    Parameters at the defaults: conv1 4,800, conv2 110,592, conv3 663,552, conv4 884,736, conv5
-    589,824, batch normalisation 128 + 384 + 768 + 512 + 512, fc6 2,097,664, fc7 262,656, fc8
-    5,130: 4,621,258.
-
-    With late pooling the first two of the three pooling layers come a convolution later, so that
-    edges are combined before they are pooled; conv1 has a kernel of 3, and the maps are 1, 2, 4, 4
-    and 4 times the width: 3,917,386 parameters.
-
-        32 → conv1 3 32 → conv2 3 32 → pool2 16 → conv3 3 16 → pool3 8 → conv4–5 3 8 → pool5 4
-
-    Args:
-        classes: 1 to 100,000.
-        channels: 1 or 3.
-        input_size: height and width; fc6 always sees the whole of pool5.
-        width: maps of conv1, 1 to 512; the others have 3, 6, 4 and 4 times as many.
-        hidden: units of fc6 and fc7, 1 to 4096.
-        dropout: probability before fc6 and fc7, 0 to 0.95.
-        hidden_norm: batch-normalise fc6 and fc7, too, before their activations.
-        late_pooling: the first two pooling layers follow conv2 and conv3, as above.
-        pool: after conv1 (or conv3), conv2 and conv5. padding: of every convolution.
-        norm: between each convolution and its activation. activation: of every layer but fc8.
-
-    Raises:
-        InputError: a value out of range, or sizes that leave a layer nothing to see.
-    """
-    check_whole("width", width, 1, 512)
-    check_whole("hidden", hidden, 1, 4096)
-    check_number("dropout", dropout, 0, 0.95)
-    check_flag("hidden_norm", hidden_norm)
-    check_flag("late_pooling", late_pooling)
-    return AlexNet(
-        small_plan(width, hidden, dropout, hidden_norm, late_pooling),
-        classes=classes,
-        channels=channels,
-        input_size=input_size,
-        pool=pool,
-        padding=padding,
-        norm=norm,
-        activation=activation,
-    )
-
-
 class AlexNet(Classifier):
     """One column: convolution, normalisation, activation, pooling. See the functions above.
 
@@ -301,17 +211,18 @@ class AlexNet(Classifier):
     def forward(self, x: Tensor) -> Tensor:
         """N × C × H × W to N × classes."""
         smaller = x.shape[-1] < self.input_shape[-1] and isinstance(self.average, nn.Identity)
-        x = self.norm1(self.conv1(x))  # N, 96@55
-        x = activate_and_pool(x, self.activation1, self.pool1)  # N, 96@27
-        x = self.norm2(self.conv2(x))  # N, 256@27
-        x = activate_and_pool(x, self.activation2, self.pool2)  # N, 256@13
-        x = self.norm3(self.conv3(x))
-        x = activate_and_pool(x, self.activation3, self.pool3)  # N, 384@13
-        x = self.activation4(self.norm4(self.conv4(x)))  # N, 384@13
-        x = self.norm5(self.conv5(x))  # N, 256@13
+        x = self.conv1(x)  # N, 96@55
+        x = normalise_and_pool(x, self.norm1, self.activation1, self.pool1)  # N, 96@27
+        x = self.conv2(x)  # N, 256@27
+        x = normalise_and_pool(x, self.norm2, self.activation2, self.pool2)  # N, 256@13
+        x = self.conv3(x)
+        x = normalise_and_pool(x, self.norm3, self.activation3, self.pool3)  # N, 384@13
+        x = self.conv4(x)
+        x = normalise_and_pool(x, self.norm4, self.activation4)  # N, 384@13
+        x = self.conv5(x)  # N, 256@13
         fits = smaller and x.shape[1:].numel() == self.fc6.in_features
         pool5 = nn.Identity() if fits else self.pool5
-        x = activate_and_pool(x, self.activation5, pool5)  # N, 256@6
+        x = normalise_and_pool(x, self.norm5, self.activation5, pool5)  # N, 256@6
         x = self.average(x).flatten(1)  # N, 9216
         x = self.activation6(self.norm6(self.fc6(self.dropout6(x))))  # N, 4096
         x = self.activation7(self.norm7(self.fc7(self.dropout7(x))))  # N, 4096

@@ -34,7 +34,7 @@ from convscope.training.recipe import Recipe, recipe_from_json
 
 __all__ = ["job_key", "read_row", "run_job", "write_row"]
 
-VERSION = 2
+VERSION = 3
 """Of how jobs are done: rows of another version are not used."""
 _SETTLED = {"precision": "fp32", "memory_format": "channels_last", "fourier": (), "kernels": "on"}
 """What a recipe may leave to a measurement; another choice in each job would give other bytes."""

@@ -9,7 +9,8 @@ import copy
 import ctypes
 import math
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -20,12 +21,12 @@ from convscope.environment import available_cores, cpu_features, physical_cores
 from convscope.errors import InputError
 from convscope.kernels import calls, library
 from convscope.kernels.batch_last import batch_last
-from convscope.layers.fusing import kernels_in_use
+from convscope.layers.fusing import kernels_in_use, norms_in_use
 from convscope.layers.modes import evaluation_mode
 from convscope.text import printable
 from convscope.training.precision import half_copy
 from convscope.training.recipe import Recipe, describe
-from convscope.training.spectra import faster_by_fourier
+from convscope.training.spectra import faster_by_fourier, use_fourier
 from convscope.training.timing import seconds_of
 
 MEMORY_FORMATS = {
@@ -46,7 +47,8 @@ class Compute(BaseModel):
     Attributes:
         device, precision, memory_format, fourier, threads: as in the recipe, without any `auto`.
         kernels: the version of the kernels that compute (`avx512`, `avx2`, `portable`); empty
-            where torch computes everything.
+            where torch computes everything. With `contiguous` they are those of convolutions and
+            dense layers, which lie batch-last; with `channels_last` that of batch normalisation.
         seconds: forward and backward of one measured step for each candidate; empty where there
             was nothing to choose.
         images: in a measured step.
@@ -65,16 +67,28 @@ class Compute(BaseModel):
     images: int = Field(default=0, ge=0)
     reason: str = Field(default="", max_length=1000)
 
-    def autocast(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
         """The context for the network's forward pass: its precision, and whose kernels."""
-        if self.precision == "fp32":
-            return kernels_in_use() if self.uses_kernels else nullcontext()
-        return torch.autocast(self.device, torch.bfloat16)
+        with (
+            kernels_in_use() if self.uses_kernels else nullcontext(),
+            norms_in_use() if self.fuses_norms else nullcontext(),
+            torch.autocast(self.device, torch.bfloat16)
+            if self.precision == "bf16"
+            else nullcontext(),
+        ):
+            yield
 
     @property
     def uses_kernels(self) -> bool:
-        """Whether kernels compute here: the run may have begun on a machine that has them."""
-        return bool(self.kernels) and library.load() is not None
+        """Whether kernels compute convolutions: the run may have begun where there were some."""
+        batch_last = bool(self.kernels) and self.memory_format == "contiguous"
+        return batch_last and library.load() is not None
+
+    @property
+    def fuses_norms(self) -> bool:
+        """Whether a kernel computes batch normalisation."""
+        return bool(self.kernels) and self.memory_format == "channels_last"
 
     def place(self) -> dict[str, Any]:
         """What `Tensor.to` makes a network's inputs to."""
@@ -101,13 +115,16 @@ def compute_from_json(document: object) -> Compute:
         raise InputError(describe(error, "the run's compute")) from None
 
 
-def choose_compute(recipe: Recipe, model: nn.Module, input_shape: tuple[int, int, int]) -> Compute:
+def choose_compute(
+    recipe: Recipe, model: nn.Module, input_shape: tuple[int, int, int], *, alone: bool = True
+) -> Compute:
     """The fastest way to train `model` on this machine, of those that the recipe allows.
 
     Args:
         recipe: its device, precision, memory_format, threads and batch_size.
         model: the network, float32 on the CPU; it is not changed.
         input_shape: channels, height and width.
+        alone: whether one process has the whole batch, so that it can normalise it alone.
 
     Raises:
         InputError: a device that this machine lacks.
@@ -128,36 +145,65 @@ def choose_compute(recipe: Recipe, model: nn.Module, input_shape: tuple[int, int
     if len(ways) > 1:
         best = _fastest(ways, model, input_shape, recipe)
     best = best.model_copy(update={"fourier": _spectra(best, model, input_shape, recipe)})
-    return with_kernels(best, model, input_shape, recipe)
+    return with_kernels(best, model, input_shape, recipe, alone=alone)
 
 
 def with_kernels(
-    way: Compute, model: nn.Module, input_shape: tuple[int, int, int], recipe: Recipe
+    way: Compute,
+    model: nn.Module,
+    input_shape: tuple[int, int, int],
+    recipe: Recipe,
+    *,
+    alone: bool = True,
 ) -> Compute:
     """`way`, or the same with the kernels, where they are there and wanted, or clearly faster.
 
     With `auto` one step of the whole network is timed both ways: orders in memory and all.
     """
     kernels = library.load()
-    able = way.device == "cpu" and way.precision == "fp32" and not way.fourier
-    if recipe.kernels == "off" or kernels is None or not able or not _knows(model, input_shape):
+    if recipe.kernels == "off" or kernels is None or way.device != "cpu":
         return way
-    changes: dict[str, Any] = {"kernels": kernels.target, "memory_format": "contiguous"}
+    changes: dict[str, Any] = {"kernels": kernels.target}
+    if way.precision == "fp32" and not way.fourier and _knows(model, input_shape):
+        changes |= {"memory_format": "contiguous"}
+    elif alone and _normalises(model, input_shape) and _may_be_last(way, recipe):
+        changes |= {"memory_format": "channels_last"}
+    else:
+        return way
     ours = way.model_copy(update=changes)
     if recipe.kernels == "on":
-        return ours.model_copy(update={"reason": "as the recipe says; nothing to measure"})
-    shape = (recipe.batch_size, *input_shape)
+        reason = way.reason if way.seconds else "as the recipe says; nothing to measure"
+        return ours.model_copy(update={"reason": reason})
+    images = min(recipe.batch_size, 2 * way.images or recipe.batch_size)
+    shape = (images, *input_shape)
     seconds = {one.name(): round(_time(one, model, shape), 6) for one in (way, ours)}
     best = ours if seconds[ours.name()] * MARGIN < seconds[way.name()] else way
-    reason = f"measured {_shown(seconds)}"
-    found = {"seconds": way.seconds | seconds, "images": recipe.batch_size, "reason": reason}
+    if way.seconds:  # of fewer images
+        reason = f"{way.reason}; of {images} images {_shown(seconds)}"
+        return best.model_copy(update={"reason": reason})
+    found = {"seconds": seconds, "images": images, "reason": f"measured {_shown(seconds)}"}
     return best.model_copy(update=found)
+
+
+def _may_be_last(way: Compute, recipe: Recipe) -> bool:
+    return way.memory_format == "channels_last" or recipe.memory_format == "auto"
 
 
 def _knows(model: nn.Module, input_shape: tuple[int, int, int]) -> bool:
     """Whether any layer of the network goes through the kernels, tried with one black image."""
     with evaluation_mode(model), torch.inference_mode(), kernels_in_use() as use:
         model(torch.zeros(1, *input_shape))
+    return use.calls > 0
+
+
+def _normalises(model: nn.Module, input_shape: tuple[int, int, int]) -> bool:
+    """Whether any batch normalisation goes through its kernel, tried with two black images."""
+    if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+        return False
+    twin = copy.deepcopy(model).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.zeros(2, *input_shape).to(memory_format=torch.channels_last)
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), norms_in_use() as use:
+        twin(images)
     return use.calls > 0
 
 
@@ -285,6 +331,7 @@ def _time(way: Compute, model: nn.Module, shape: tuple[int, ...]) -> float:
     twin = twin.to(memory_format=order)  # type: ignore[call-overload]
     if way.precision == "bf16":
         twin = half_copy(twin)
+    use_fourier(twin, way.fourier)
 
     def step() -> None:
         with way.autocast():

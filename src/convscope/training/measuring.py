@@ -12,6 +12,7 @@ from math import prod
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from convscope.documents import parse_json
 from convscope.environment import can_start_python, python_command
@@ -35,23 +36,34 @@ def compute_of(run: Run, recipe: Recipe) -> Compute:
     if run.document.compute:
         return compute_from_json(run.document.compute)
     found = None
-    if recipe.leaves_a_choice and not _is_small(run, recipe):
+    if _leaves_a_choice(run, recipe) and not _is_small(run, recipe):
         found = _measured_elsewhere(run.path)
     return found or _measured_here(run, recipe)
 
 
+def _leaves_a_choice(run: Run, recipe: Recipe) -> bool:
+    if recipe.leaves_a_choice:
+        return True
+    modules = _without_numbers(run).modules()
+    return recipe.kernels == "auto" and any(isinstance(one, nn.BatchNorm2d) for one in modules)
+
+
 def _is_small(run: Run, recipe: Recipe) -> bool:
     results = RESULTS * recipe.batch_size * prod(run.document.preprocessing.input_shape)
-    if results > FEW_NUMBERS:
-        return False
-    with torch.device("meta"):  # sizes without numbers
-        model = build_model(run.document)
-    return results + sum(one.numel() for one in model.parameters()) < FEW_NUMBERS
+    weights = sum(one.numel() for one in _without_numbers(run).parameters())
+    return results + weights < FEW_NUMBERS
+
+
+def _without_numbers(run: Run) -> nn.Module:
+    """The network, of which only the sizes are known."""
+    with torch.device("meta"):
+        return build_model(run.document)
 
 
 def _measured_here(run: Run, recipe: Recipe) -> Compute:
+    alone = run.document.environment.get("processes", 1) == 1
     model = build_model(run.document)
-    return choose_compute(recipe, model, run.document.preprocessing.input_shape)
+    return choose_compute(recipe, model, run.document.preprocessing.input_shape, alone=alone)
 
 
 def _measured_elsewhere(path: Path) -> Compute | None:

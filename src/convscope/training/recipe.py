@@ -199,8 +199,9 @@ class Recipe(_Part):
         fourier: names of convolutions to compute by spectra, or `auto`, those that a measurement
             finds faster so.
         kernels: whether convolutions with their pooling, and dense layers, are computed by the
-            kernels of `convscope.kernels`, where those know them: `auto`, if a measurement of the
-            network finds that clearly faster; float32 on the CPU alone.
+            kernels of `convscope.kernels`, where those know them (float32 on the CPU alone), or
+            else batch normalisation with its activation and pooling (channels_last on the CPU);
+            `auto`: if a measurement of the network finds that clearly faster.
         threads: CPU threads; 0 takes one for each physical core.
         parallel: what several processes share out: the images of each batch (`data`), or the two
             columns of alexnet-2012 (`columns`, two processes). One process does all of it.
