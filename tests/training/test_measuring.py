@@ -47,7 +47,7 @@ def test_a_fresh_process_measures(few_digits: Dataset, tmp_path: Path) -> None:
     found = compute_of(run, recipe)
     assert found != HERE
     assert len(found.seconds) >= 2
-    assert found.seconds[found.name()] > 0
+    assert found.name() in found.reason
 
 
 @pytest.mark.usefixtures("stay_away")
