@@ -101,13 +101,14 @@ def _channels_last(like: Tensor, rows: int, columns: int) -> Tensor:
 
 def _sizes(x: Tensor, eps: float, plan: Plan) -> _BatchNorm:
     images, maps, height, width = x.shape
+    rows, columns = plan.pooled(height, width)
     return _BatchNorm(
         images=images,
         maps=maps,
         height=height,
         width=width,
-        rows=(height + 2 * plan.border[0] - plan.window[0]) // plan.step[0] + 1,
-        columns=(width + 2 * plan.border[1] - plan.window[1]) // plan.step[1] + 1,
+        rows=rows,
+        columns=columns,
         window_rows=plan.window[0],
         window_columns=plan.window[1],
         step_rows=plan.step[0],

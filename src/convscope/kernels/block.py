@@ -49,6 +49,12 @@ class Plan:
     step: tuple[int, int] = (1, 1)
     border: tuple[int, int] = (0, 0)
 
+    def pooled(self, rows: int, columns: int) -> tuple[int, int]:
+        """Rows and columns of the pooling's result; those of its input where there is none."""
+        sizes = zip((rows, columns), self.window, self.step, self.border, strict=True)
+        first, second = ((n + 2 * pad - size) // step + 1 for n, size, step, pad in sizes)
+        return first, second
+
 
 class BlockJob(ctypes.Structure):
     """`struct block` of block.h."""
@@ -121,6 +127,7 @@ def _sizes(x: Tensor, weight: Tensor, plan: Plan) -> BlockJob:
     n, channels, height, width = x.shape
     maps, _, kernel_rows, kernel_columns = weight.shape
     rows, columns = height - kernel_rows + 1, width - kernel_columns + 1
+    pooled_rows, pooled_columns = plan.pooled(rows, columns)
     return BlockJob(
         images=n,
         pitch=batch_last.pitch(n),
@@ -139,7 +146,7 @@ def _sizes(x: Tensor, weight: Tensor, plan: Plan) -> BlockJob:
         step_columns=plan.step[1],
         border_rows=plan.border[0],
         border_columns=plan.border[1],
-        pooled_rows=(rows + 2 * plan.border[0] - plan.window[0]) // plan.step[0] + 1,
-        pooled_columns=(columns + 2 * plan.border[1] - plan.window[1]) // plan.step[1] + 1,
+        pooled_rows=pooled_rows,
+        pooled_columns=pooled_columns,
         activation=ACTIVATIONS[plan.activation],
     )
