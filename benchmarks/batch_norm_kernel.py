@@ -23,8 +23,8 @@ from convscope.kernels.batch_norm import batch_norm
 from convscope.kernels.block import Plan
 from convscope.models import build
 from convscope.recipes import recipe
+from convscope.training.choosing import BF16_FEATURES
 from convscope.training.compute import (
-    BF16_FEATURES,
     MEMORY_FORMATS,
     Compute,
     compute_from_json,

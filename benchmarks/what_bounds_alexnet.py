@@ -4,7 +4,8 @@
 
 The network is `alexnet-bn` (58,325,066 parameters), the batch 64 random images of 227 × 227. The
 limits are the speeds of large matrix products in this process. Then each convolution, forward and
-backward, directly and by spectra; the whole step in four ways; and the last one's operators.
+backward, directly and by spectra; the whole step directly, with spectra, and with the kernels for
+batch normalisation and update besides; and the last one's operators.
 """
 
 import statistics
@@ -18,6 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from convscope import anatomy
 from convscope.environment import processor_name
+from convscope.kernels import library
 from convscope.layers.convolution import Convolution
 from convscope.models import build
 from convscope.training.compute import Compute, keep_freed_memory, use_threads
@@ -51,10 +53,9 @@ def main() -> None:
             print(f"  {precision} {name:<31} {direct:8.1f} {spectra:8.1f}")
     print("\na step, s (images/s)")
     for precision in DTYPES:
-        for names in ((), CONVOLUTIONS):
-            step = training_step(precision, names)
+        for how in ("direct", "spectra", "spectra and kernels"):
+            step = training_step(precision, how)
             seconds = median(step, 5)
-            how = "spectra in " + ", ".join(names) if names else "direct"
             print(f"  {precision} {how:<40} {seconds:.3f} ({BATCH / seconds:.1f})")
     with profile(activities=[ProfilerActivity.CPU]) as found:
         step()
@@ -95,14 +96,19 @@ def layer_seconds(name: str, dtype: torch.dtype, fourier: bool) -> float:
     return median(both, 5)
 
 
-def training_step(precision: str, names: tuple[str, ...]) -> Callable[[], None]:
+def training_step(precision: str, how: str) -> Callable[[], None]:
     """A whole step: forward, loss, backward, update by SGD with momentum."""
-    way = Compute(precision=precision, fourier=names)
+    kernels = library.load() if "kernels" in how else None
+    names = () if how == "direct" else CONVOLUTIONS
+    way = Compute(
+        precision=precision, fourier=names, kernels=kernels.target if kernels is not None else ""
+    )
     model: Any = build("alexnet-bn").train()
     use_fourier(model, names)
     model = model.to(memory_format=torch.channels_last)
     choice = Optimizer(kind="sgd", lr=0.005, momentum=0.9, weight_decay=0.005)
-    optimizer = build_optimizer(choice, model.parameters())
+    halves = precision == "bf16" and kernels is not None
+    optimizer = build_optimizer(choice, model.parameters(), way.dtype(), halves=halves)
     half = HalfWeights(model) if precision == "bf16" else None
     network = half.network if half else model
     labels = torch.arange(BATCH) % 10

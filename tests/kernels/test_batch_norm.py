@@ -181,7 +181,7 @@ def test_any_threads_give_the_same_bytes(
     try:
         for own in (False, True):
             if own:
-                monkeypatch.setattr(kernel, "_team", lambda: None)
+                monkeypatch.setattr(kernel, "openmp_team", lambda: None)
             for threads in (1, 2, 3):
                 torch.set_num_threads(threads)
                 found.append(values_and_gradients(ours, tensors, POOLED, upstream))

@@ -60,7 +60,7 @@ def run(program: str, made: Path, *arguments: str) -> "subprocess.CompletedProce
 @pytest.mark.slow
 def test_the_kernels_are_clean(sanitized: Path) -> None:
     files = ["test_block.py", "test_dense.py", "test_turning.py", "test_step.py"]
-    files += ["test_batch_norm.py"]
+    files += ["test_batch_norm.py", "test_spectra.py", "test_sgd.py"]
     options = ["-q", "-p", "no:cacheprovider", "--rootdir", str(HERE.parents[1])]
     done = run(PROGRAM, sanitized, *options, *(str(HERE / one) for one in files))
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(not library.available(), reason="no kernels are 
 @pytest.fixture(autouse=True)
 def two_threads() -> Iterator[None]:
     before = torch.get_num_threads()
+    calls.use_threads(None)
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)

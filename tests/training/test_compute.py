@@ -5,18 +5,26 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from conftest import fingerprint, small_recipe, start_run
 from convscope import models
 from convscope.data.dataset import Dataset, Splits
 from convscope.errors import InputError, Interrupted
+from convscope.kernels import library
 from convscope.run import open_run
-from convscope.training import compute as compute_module
-from convscope.training.compute import Compute, choose_compute, compute_from_json
+from convscope.training import choosing
+from convscope.training.choosing import choose_compute
+from convscope.training.compute import Compute, compute_from_json
+from convscope.training.distributed import ALONE
 from convscope.training.fit import fit
+from convscope.training.measuring import compute_of
+from convscope.training.optimizers import HalvesSGD
 from convscope.training.recipe import ModelChoice, Recipe
 from convscope.training.signals import StopRequest
 from convscope.training.spectra import faster_by_fourier, use_fourier
+from convscope.training.start import starting_network
+from convscope.training.state import TrainingState
 
 SMALL = {"width": 8, "hidden": 16, "input_size": 32}
 AUTO: dict[str, object] = {
@@ -40,9 +48,9 @@ def test_a_recipe_that_leaves_no_choice_is_not_measured() -> None:
 def test_every_candidate_is_measured_and_the_fastest_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(compute_module, "cpu_features", lambda: ("avx512_bf16",))
+    monkeypatch.setattr(choosing, "cpu_features", lambda: ("avx512_bf16",))
     times = {"bf16 channels_last": 0.3, "fp32 channels_last": 0.2, "fp32 contiguous": 0.1}
-    monkeypatch.setattr(compute_module, "_time", lambda way, *_: times[way.name()])
+    monkeypatch.setattr(choosing, "_time", lambda way, *_: times[way.name()])
     model = models.build("alexnet-cifar", SMALL)
     asked = recipe(precision="auto", memory_format="auto")
     found = choose_compute(asked, model, (3, 32, 32))
@@ -60,7 +68,7 @@ def test_every_candidate_is_measured_and_the_fastest_taken(
 
 
 def test_bf16_is_no_candidate_without_the_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute_module, "cpu_features", lambda: ("avx2", "fma", "avx512f"))
+    monkeypatch.setattr(choosing, "cpu_features", lambda: ("avx2", "fma", "avx512f"))
     asked = recipe(precision="auto", memory_format="auto")
     found = choose_compute(asked, models.build("alexnet-cifar", SMALL), (3, 32, 32))
     assert set(found.seconds) == {"fp32 channels_last", "fp32 contiguous"}
@@ -156,6 +164,46 @@ def test_cut_at_every_step_and_resumed_it_ends_the_same(
             cuts += 1
     assert cuts == 10  # two epochs of five steps
     assert fingerprint(run.path) == expected
+
+
+@pytest.mark.parametrize("kernels", ["on", "off"])
+def test_kernels_compute_spectra_and_update_in_bf16(
+    tmp_path: Path, few_digits: Dataset, kernels: str
+) -> None:
+    """Of the recipe that is cut and resumed above."""
+    there = library.load()
+    on = kernels == "on" and there is not None
+    asked = small_recipe(**{**MIXED, "precision": "bf16", "kernels": kernels})
+    run = start_run(tmp_path / "run", asked, few_digits)
+    found = compute_of(run, asked)
+    assert found.fuses_norms is on
+    assert found.spectra_kernels is (on and there is not None and there.multiplies_pairs)
+    model = starting_network(run, asked, found, few_digits.images, ALONE)
+    used = {name for name, part in model.named_modules() if getattr(part, "spectra_kernels", 0)}
+    assert ("conv4" in used) is found.spectra_kernels
+    assert isinstance(TrainingState(model, asked, found).optimizer, HalvesSGD) is on
+
+
+def test_two_ways_that_differ_little_are_measured_in_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured: list[str] = []
+    times = {"fp32 channels_last": [3.0, 2.0, 2.5], "fp32 kernels avx2": [2.1, 2.9, 1.97]}
+
+    def seconds(way: Compute, *_: object) -> float:
+        measured.append(way.name())
+        return times[way.name()][measured.count(way.name()) - 1]
+
+    monkeypatch.setattr(choosing, "_time", seconds)
+    ways = Compute(), Compute(kernels="avx2")
+    found = choosing._in_turns(*ways, nn.Identity(), (1, 1, 1, 1))
+    assert found == {"fp32 channels_last": 3.0, "fp32 kernels avx2": 2.1}  # clear at once
+    assert len(measured) == 2
+    measured.clear()
+    times["fp32 channels_last"][0] = 2.2
+    found = choosing._in_turns(*ways, nn.Identity(), (1, 1, 1, 1))
+    assert found == {"fp32 channels_last": 2.0, "fp32 kernels avx2": 1.97}
+    assert measured == ["fp32 channels_last", "fp32 kernels avx2"] * 3
 
 
 def test_the_recorded_choice_is_what_a_resumed_run_uses(

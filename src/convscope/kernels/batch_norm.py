@@ -6,8 +6,6 @@ whose convolutions run at the processor's speed, those passes through memory are
 """
 
 import ctypes
-import sys
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -15,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from convscope.kernels.block import ACTIVATIONS, Plan
-from convscope.kernels.calls import address, call
+from convscope.kernels.calls import address, call, openmp_team
 
 MAPS = 16
 """The number of maps is a multiple of this: of the most that a vector holds."""
@@ -118,7 +116,7 @@ def _sizes(x: Tensor, eps: float, plan: Plan) -> _BatchNorm:
         activation=ACTIVATIONS[plan.activation],
         half=x.dtype == torch.bfloat16,
         eps=eps,
-        team=_team(),
+        team=openmp_team(),
     )
 
 
@@ -135,12 +133,3 @@ def _fill(
     job.x, job.weight, job.bias = address(x), address(weight), address(bias)
     job.y, job.winner = address(y), address(winner)
     job.mean, job.variance = address(mean), address(variance)
-
-
-@lru_cache
-def _team() -> int | None:
-    """Where OpenMP's GOMP_parallel is; None where torch's threads are others."""
-    if sys.platform != "linux":
-        return None
-    found = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
-    return None if found is None else ctypes.cast(found, ctypes.c_void_p).value

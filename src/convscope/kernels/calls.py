@@ -1,6 +1,7 @@
 """One call of a kernel: its C structure, torch's number of threads, its answer."""
 
 import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -54,6 +55,15 @@ def all_threads() -> Iterator[None]:
 def address(tensor: Tensor | None) -> int | None:
     """Where its numbers lie; None for no tensor."""
     return None if tensor is None else tensor.data_ptr()
+
+
+@lru_cache
+def openmp_team() -> int | None:
+    """Where OpenMP's GOMP_parallel is; None where torch's threads are others."""
+    if sys.platform != "linux":
+        return None
+    found = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
+    return None if found is None else ctypes.cast(found, ctypes.c_void_p).value
 
 
 def call(name: str, job: ctypes.Structure, *tensors: Tensor | None) -> None:

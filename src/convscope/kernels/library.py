@@ -20,6 +20,7 @@ from convscope.kernels import build
 VARIABLE = "CONVSCOPE_KERNELS"
 """Environment variable: `off`, or a target to use instead of the processor's best."""
 _BITS = {"avx512": 1, "avx2": 2, "portable": 0}
+_PAIRS = 4
 
 
 class Kernels:
@@ -27,10 +28,12 @@ class Kernels:
 
     Attributes:
         target: `avx512`, `avx2` or `portable`.
+        multiplies_pairs: whether it has products of pairs of bfloat16 (AVX512-BF16).
     """
 
     def __init__(self, library: ctypes.CDLL, target: str) -> None:
         self._library, self.target = library, target
+        self.multiplies_pairs = target == "avx512" and bool(library.kernels_supported() & _PAIRS)
 
     def function(self, name: str, arguments: Sequence[Any], result: Any = None) -> Any:
         """The kernel `name` in the version of the target.

@@ -55,6 +55,7 @@ class Convolution(nn.Module):
     Attributes:
         fourier: compute by spectra (`fourier.py`), where `can_use_fourier`; the same sums in
             another order, a choice of speed alone.
+        spectra_kernels: by kernels, where those know them.
 
     Raises:
         InputError: groups that do not divide the maps, or a table that does not fit them.
@@ -79,7 +80,7 @@ class Convolution(nn.Module):
         self.in_maps, self.out_maps, self.groups, self.pad = in_maps, out_maps, groups, pad
         self.kernel, self.stride, self.dilation = pair(kernel), pair(stride), pair(dilation)
         self.grid = pad.grid(kernel, stride, dilation)
-        self.fourier = False
+        self.fourier = self.spectra_kernels = False
         self.table: Table | None = None
         if table is None:
             _check_groups(in_maps, out_maps, groups)
@@ -153,7 +154,9 @@ class Convolution(nn.Module):
         if not is_plain(sides, self.pad):
             x, padding = pad_sides(x, sides, self.pad), (0, 0)
         if self.fourier:
-            result = fourier_convolution(x.to(self.weight.dtype), self.weight, padding)
+            result = fourier_convolution(
+                x.to(self.weight.dtype), self.weight, padding, kernels=self.spectra_kernels
+            )
             return result if self.bias is None else result + self.bias.view(-1, 1, 1)
         return F.conv2d(
             x, self.dense_weight(), self.bias, self.stride, padding, self.dilation, self.groups

@@ -3,7 +3,8 @@
 Mathieu, Henaff & LeCun 2013, "Fast Training of Convolutional Networks through FFTs",
 arXiv:1312.5851: a convolution is a product of spectra, one matrix product of maps by maps for each
 frequency. The spectra of the images serve the weights' gradient, too. It is the same sum as the
-direct one in another order: in float32 it differs in the last digits.
+direct one in another order: in float32 it differs in the last digits. For bfloat16, on processors
+that multiply it in pairs, there are kernels that do the same in less time (`kernels/spectra.py`).
 
 Real products for each pair of maps: 5 × 5 on 27 × 27 takes 30 · 16 frequencies · 4 = 1,920 instead
 of 27² · 25 = 18,225; 3 × 3 on 13 × 13 takes 14 · 8 · 4 = 448 instead of 13² · 9 = 1,521.
@@ -15,22 +16,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convscope.kernels import spectra
+
 Size = tuple[int, int]
 BLOCK = 8  # images: a few megabytes between two products
 
 
-def fourier_convolution(x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+def fourier_convolution(
+    x: Tensor, weight: Tensor, padding: tuple[int, int], *, kernels: bool = False
+) -> Tensor:
     """`F.conv2d(x, weight, padding=padding)`, stride 1, by spectra, differentiable once.
 
     Args:
         x: N × C × H × W, float32 or bfloat16.
         weight: maps × C × K × L, of the same type, no larger than the padded image.
         padding: rows and columns of zeros on each side, smaller than the kernel.
+        kernels: whether `kernels/spectra.py` computes what it knows.
 
     Returns:
         N × maps × H' × W', of the type of `x`. In bfloat16 the spectra are rounded to it before
         they are multiplied, and the transforms are float32.
     """
+    if kernels and spectra.knows(x, weight):
+        periods = _periods(x, weight, padding)
+        return spectra.spectral_convolution(x, weight, padding, periods)
     result: Tensor = _Fourier.apply(x, weight, padding)  # type: ignore[no-untyped-call]
     return result
 
@@ -42,20 +51,19 @@ class _Fourier(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
-        height, width = map(_period, x.shape[2:], weight.shape[2:], padding)
-        size = (height, width)
-        spectra = _spectrum(x, size, pairs=True)
+        size = _periods(x, weight, padding)
+        found = _spectrum(x, size, pairs=True)
         kernels = _kernels(weight, size, padding)
         # In float32 the spectra of a whole network are hundreds of megabytes: there they are
         # computed a second time.
         ctx.anew = x.dtype == torch.float32
-        ctx.save_for_backward(*((x, weight) if ctx.anew else (spectra, kernels)))
+        ctx.save_for_backward(*((x, weight) if ctx.anew else (found, kernels)))
         ctx.sizes = x.shape, weight.shape, padding, size
         rows, columns = (
             n + 2 * p - k + 1
             for n, k, p in zip(x.shape[2:], weight.shape[2:], padding, strict=True)
         )
-        return _image(spectra @ kernels, size, (rows, columns), x)
+        return _image(found @ kernels, size, (rows, columns), x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -69,8 +77,8 @@ class _Fourier(torch.autograd.Function):
             for_x = _image(_input_spectrum(given, kernels), size, image[2:], gradient)
             del kernels
         if ctx.needs_input_grad[1]:
-            spectra = _spectrum(of_image, size, pairs=True) if ctx.anew else of_image
-            for_weight = _taps(spectra, given, weight, size, padding)
+            found = _spectrum(of_image, size, pairs=True) if ctx.anew else of_image
+            for_weight = _taps(found, given, weight, size, padding)
         return for_x, for_weight, None
 
 
@@ -99,6 +107,12 @@ def _kernels(weight: Tensor, size: Size, padding: tuple[int, int]) -> Tensor:
     basis = _basis(size, tuple(weight.shape[2:]), padding).to(weight.dtype)
     taps = weight.permute(2, 3, 1, 0).reshape(-1, channels * maps)
     return (basis @ taps).view(-1, 2 * channels, maps)
+
+
+def _periods(x: Tensor, weight: Tensor, padding: Size) -> Size:
+    """Of the transform, down and across."""
+    down, across = map(_period, x.shape[2:], weight.shape[2:], padding)
+    return down, across
 
 
 def _period(image: int, kernel: int, padding: int) -> int:

@@ -18,7 +18,8 @@ from convscope.documents import parse_json
 from convscope.environment import can_start_python, python_command
 from convscope.errors import InputError
 from convscope.run import Run, build_model, open_run
-from convscope.training.compute import Compute, choose_compute, compute_from_json
+from convscope.training.choosing import choose_compute
+from convscope.training.compute import Compute, compute_from_json
 from convscope.training.recipe import Recipe, recipe_from_json
 
 FEW_NUMBERS = 16e6

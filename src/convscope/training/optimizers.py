@@ -10,6 +10,7 @@ from torch import nn
 
 from convscope.kernels.adam import adam
 from convscope.kernels.muon import Moved, muon
+from convscope.kernels.sgd import Halved, sgd
 from convscope.training.muon import hidden_matrices, turn, velocity_of
 from convscope.training.recipe import Optimizer
 
@@ -32,6 +33,50 @@ _SGD, _ADAM, _ADAMW = map(_plain, (torch.optim.SGD, torch.optim.Adam, torch.opti
 def _plain_numbers(one: torch.Tensor) -> bool:
     """Whether kernels can read the tensor where it lies."""
     return one.is_contiguous() and one.device.type == "cpu" and one.dtype == torch.float32
+
+
+class HalvesSGD(_SGD):  # type: ignore[misc, valid-type]
+    """SGD with momentum that moves weights and their copies in bf16 by the kernel, in one pass.
+
+    Its state is that of torch's, and so is `step`, for weights that have no copies.
+    """
+
+    @torch.no_grad()
+    def step_halves(self, pairs: Iterable[tuple[nn.Parameter, nn.Parameter]]) -> None:
+        """One update of each float32 weight by the gradient of its copy, which is used up."""
+        halves = {id(weight): half for weight, half in pairs if half.grad is not None}
+        for group in self.param_groups:
+            sgd(
+                [
+                    self._halved(one, halves[id(one)])
+                    for one in group["params"]
+                    if id(one) in halves
+                ],
+                nesterov=group["nesterov"],
+                lr=float(group["lr"]),
+                momentum=group["momentum"],
+                decay=group["weight_decay"],
+            )
+        for half in halves.values():
+            half.grad = None
+
+    def _halved(self, weight: nn.Parameter, half: nn.Parameter) -> Halved:
+        assert half.grad is not None
+        assert half.stride() == weight.stride()  # the kernel sees memory, not shapes
+        gradient = half.grad
+        if gradient.stride() != weight.stride():
+            gradient = torch.empty_like(weight, dtype=gradient.dtype).copy_(gradient)
+        return Halved(weight, self._velocity(weight), gradient, half)
+
+    def _velocity(self, weight: nn.Parameter) -> torch.Tensor:
+        state = self.state[weight]
+        found: torch.Tensor | None = state.get("momentum_buffer")
+        if found is None:
+            state["momentum_buffer"] = torch.zeros_like(weight)
+        elif found.stride() != weight.stride():  # from elsewhere
+            state["momentum_buffer"] = torch.empty_like(weight).copy_(found)
+        made: torch.Tensor = state["momentum_buffer"]
+        return made
 
 
 class KernelAdam(_ADAM):  # type: ignore[misc, valid-type]
@@ -192,6 +237,7 @@ def build_optimizer(
     dtype: torch.dtype = torch.float32,
     *,
     kernels: bool = False,
+    halves: bool = False,
 ) -> torch.optim.Optimizer:
     """The optimizer of a recipe, over `parameters`, with torch's fused kernels or our own.
 
@@ -200,6 +246,7 @@ def build_optimizer(
         parameters: float32, in the order of the layers.
         dtype: of the matrix products inside Muon.
         kernels: whether our kernels compute, where there is one and it can.
+        halves: whether one moves float32 weights together with their copies in bf16.
     """
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     optimizer: torch.optim.Optimizer
@@ -218,7 +265,7 @@ def build_optimizer(
             return (KernelMuon if by_kernel else Muon)(
                 trainable, choice.matrix_lr, dtype, **settings
             )
-        optimizer = _SGD(trainable, **settings)
+        optimizer = (HalvesSGD if halves and choice.momentum else _SGD)(trainable, **settings)
     else:
         rates: dict[str, Any] = {
             "lr": choice.lr,

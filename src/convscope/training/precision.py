@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from convscope.layers.convolution import Convolution
+from convscope.training.optimizers import HalvesSGD
 
 HALVED = (Convolution, nn.Conv2d, nn.Linear)
 """Modules whose parameters are copied in bf16."""
@@ -58,13 +59,17 @@ class HalfWeights:
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         """One update of all masters by the twin's gradients, which are used up.
 
-        First the parameters that are shared, then the masters one at a time, so that no more
-        than one gradient stands in float32. An optimizer passes over parameters without one.
+        First the parameters that are shared, then the masters: all in one pass, if the optimizer
+        can, or else one at a time, so that no more than one gradient stands in float32. An
+        optimizer passes over parameters without one.
         """
         optimizer.step()
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
+        if isinstance(optimizer, HalvesSGD):
+            optimizer.step_halves(self._pairs)
+            return
         for master, half in self._pairs:
             if half.grad is None:
                 continue

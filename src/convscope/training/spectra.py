@@ -17,8 +17,10 @@ SMALLEST_LINKS = 64 * 64  # kernels: below, the transforms cost more than the pr
 MARGIN = 1.02
 
 
-def use_fourier(model: nn.Module, names: Iterable[str]) -> None:
+def use_fourier(model: nn.Module, names: Iterable[str], *, kernels: bool = False) -> None:
     """Let the convolutions called `names` compute by spectra, and the others directly.
+
+    With `kernels` the spectra's kernels compute them, where they know such layers.
 
     Raises:
         InputError: a name that is no such convolution.
@@ -28,11 +30,16 @@ def use_fourier(model: nn.Module, names: Iterable[str]) -> None:
     for name in sorted(wanted - able.keys()):
         raise unknown_name("convolution that can use spectra", printable(name), able)
     for name, layer in able.items():
-        layer.fourier = name in wanted
+        layer.fourier, layer.spectra_kernels = name in wanted, kernels
 
 
 def faster_by_fourier(
-    model: nn.Module, shape: tuple[int, ...], dtype: torch.dtype, order: torch.memory_format
+    model: nn.Module,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    order: torch.memory_format,
+    *,
+    kernels: bool = False,
 ) -> tuple[str, ...]:
     """Names of the convolutions whose forward and backward pass spectra make clearly faster.
 
@@ -40,6 +47,7 @@ def faster_by_fourier(
         model: the network, on the CPU.
         shape: of a batch of its inputs: N × C × H × W.
         dtype: of the arithmetic. order: of the numbers in memory.
+        kernels: as for `use_fourier`.
     """
     layers = {
         name: layer
@@ -58,7 +66,7 @@ def faster_by_fourier(
         ).to(dtype)
         twin = twin.to(memory_format=order)  # type: ignore[call-overload]
         direct = _seconds(twin, inputs)
-        twin.fourier = True
+        twin.fourier, twin.spectra_kernels = True, kernels
         if _seconds(twin, inputs) * MARGIN < direct:
             chosen.append(name)
     return tuple(chosen)

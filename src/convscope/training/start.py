@@ -42,7 +42,7 @@ def starting_network(
     if group.shares_images:
         share_batches(model)
     model = model.to(compute.device)
-    use_fourier(model, compute.fourier)
+    use_fourier(model, compute.fourier, kernels=compute.spectra_kernels)
     order = MEMORY_FORMATS[compute.memory_format]
     model.to(memory_format=order)  # type: ignore[call-overload]
     if recipe.growth.size:

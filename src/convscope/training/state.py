@@ -15,6 +15,7 @@ from torch import nn
 
 from convscope.documents import parse_json
 from convscope.errors import InputError
+from convscope.kernels import library
 from convscope.run import Run, save_weights
 from convscope.text import printable
 from convscope.training.compute import Compute
@@ -66,7 +67,11 @@ class TrainingState:
         self.half = HalfWeights(model) if compute.precision == "bf16" else None
         self.network = self.half.network if self.half else model
         self.optimizer = build_optimizer(
-            recipe.optimizer, model.parameters(), compute.dtype(), kernels=compute.uses_kernels
+            recipe.optimizer,
+            model.parameters(),
+            compute.dtype(),
+            kernels=compute.uses_kernels,
+            halves=self.half is not None and compute.fuses_norms and library.load() is not None,
         )
         self.average = WeightAverage(model, recipe.averaging) if recipe.averaging else None
         self.best: Tensors = {}
