@@ -4,8 +4,9 @@
 
 The network is `alexnet-bn` (58,325,066 parameters), the batch 64 random images of 227 × 227. The
 limits are the speeds of large matrix products in this process. Then each convolution, forward and
-backward, directly and by spectra; the whole step directly, with spectra, and with the kernels for
-batch normalisation and update besides; and the last one's operators.
+backward: directly, by spectra in torch's operators, and by the spectra's kernels, which float32 has
+none of; the whole step in the same three ways, the third with the kernels for batch normalisation
+and update besides; and the last one's operators.
 """
 
 import statistics
@@ -31,6 +32,7 @@ from convscope.training.spectra import use_fourier
 BATCH = 64
 CONVOLUTIONS = ("conv2", "conv3", "conv4", "conv5")
 SIZES = {"conv2": 27, "conv3": 13, "conv4": 13, "conv5": 13}
+WAYS = ("direct", "spectra", "kernels")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -46,14 +48,15 @@ def main() -> None:
             f"{name} matrix product: {limit / 1e9:.0f} GFLOP/s; "
             f"the direct sums at that speed: {BATCH * limit / arithmetic:.1f} images/s"
         )
-    print("\nforward and backward of a layer, ms      direct  spectra")
+    print("\nforward and backward of a layer, ms      direct  spectra  kernels")
     for precision, dtype in DTYPES.items():
         for name in CONVOLUTIONS:
-            direct, spectra = (1e3 * layer_seconds(name, dtype, way) for way in (False, True))
-            print(f"  {precision} {name:<31} {direct:8.1f} {spectra:8.1f}")
+            ways = WAYS if precision == "bf16" else WAYS[:2]
+            row = (f"{1e3 * layer_seconds(name, dtype, way):8.1f}" for way in ways)
+            print(f"  {precision} {name:<31}", *row)
     print("\na step, s (images/s)")
     for precision in DTYPES:
-        for how in ("direct", "spectra", "spectra and kernels"):
+        for how in WAYS:
             step = training_step(precision, how)
             seconds = median(step, 5)
             print(f"  {precision} {how:<40} {seconds:.3f} ({BATCH / seconds:.1f})")
@@ -79,13 +82,13 @@ def matrix_product_speed(dtype: torch.dtype) -> float:
     return 2 * 2048**3 / median(lambda: a @ a, 10)
 
 
-def layer_seconds(name: str, dtype: torch.dtype, fourier: bool) -> float:
+def layer_seconds(name: str, dtype: torch.dtype, way: str) -> float:
     """One convolution of the network, forward and backward."""
     source = dict(build("alexnet-bn").named_modules())[name]
     assert isinstance(source, Convolution)
     layer = Convolution(source.in_maps, source.out_maps, source.kernel, pad=source.pad, bias=False)
     layer = layer.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    layer.fourier = fourier
+    layer.fourier, layer.spectra_kernels = way != "direct", way == "kernels"
     shape = (BATCH, source.in_maps, SIZES[name], SIZES[name])
     inputs = torch.randn(shape).to(dtype, memory_format=torch.channels_last).requires_grad_()
 
@@ -98,13 +101,13 @@ def layer_seconds(name: str, dtype: torch.dtype, fourier: bool) -> float:
 
 def training_step(precision: str, how: str) -> Callable[[], None]:
     """A whole step: forward, loss, backward, update by SGD with momentum."""
-    kernels = library.load() if "kernels" in how else None
+    kernels = library.load() if how == "kernels" else None
     names = () if how == "direct" else CONVOLUTIONS
     way = Compute(
         precision=precision, fourier=names, kernels=kernels.target if kernels is not None else ""
     )
     model: Any = build("alexnet-bn").train()
-    use_fourier(model, names)
+    use_fourier(model, names, kernels=kernels is not None)
     model = model.to(memory_format=torch.channels_last)
     choice = Optimizer(kind="sgd", lr=0.005, momentum=0.9, weight_decay=0.005)
     halves = precision == "bf16" and kernels is not None
