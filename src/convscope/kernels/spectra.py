@@ -133,9 +133,10 @@ def _middle(shape: torch.Size) -> Size:
 
 
 def pitch(maps: int) -> int:
-    """Pairs from one row of spectra to the next.
+    """Pairs from one frequency of an image to the next.
 
-    They are an odd number of cache lines: with an even one, rows would share few sets of the cache.
+    They are an odd number of cache lines: with an even one, the frequencies of a few maps, which a
+    transform writes one after the other, would share few sets of the cache.
     """
     return maps + (MAPS if maps // MAPS % 2 == 0 else 0)
 
