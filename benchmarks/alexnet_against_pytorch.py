@@ -6,7 +6,7 @@ PATH is a Python that has torch and torchvision, in an environment of its own. E
 source document's program and then `convscope`, both on the same network (58,325,066 parameters),
 CIFAR-10 (JPEG) enlarged to 227 × 227, batches of 64, data included, each a fresh process, nothing
 else running. Printed are images per second after two steps of warm-up, and peak memory. Among the
-60 steps of `convscope` is its first checkpoint, which takes as long as some steps do.
+60 steps of `convscope` is its first checkpoint, which takes as long as several steps.
 """
 
 import statistics
@@ -54,6 +54,8 @@ def speed(data: Path, precision: str, steps: int) -> tuple[float, int, str]:
         compute = open_run(f"{folder}/run").document.compute
     way = f"{compute['precision']} {compute['memory_format']}"
     way += f", spectra in {' '.join(compute['fourier'])}"
+    way += " by kernels" if compute["spectra_kernels"] else ""
+    way += f", kernels {compute['kernels']}" if compute["kernels"] else ""
     return 64 * steps / (times[steps + 2] - times[2]), memory, way
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/what_bounds_alexnet.py
 
-The network is `alexnet-bn` (58,325,066 parameters), the batch 64 random images of 227 × 227. The
-limits are the speeds of large matrix products in this process. Then each convolution, forward and
+The network is `alexnet-bn` (58,325,066 parameters), the batch 64 random images of 227 × 227. First
+the speeds of large matrix products in this process. Then each convolution, forward and
 backward: directly, by spectra in torch's operators, and by the spectra's kernels, which float32 has
 none of; the whole step in the same three ways, the third with the kernels for batch normalisation
 and update besides; and the last one's operators.

@@ -35,7 +35,8 @@
 #define COMPILES_PAIRS 0
 #endif
 
-/* Images and their spectra. Phases are those of distances from the centre. */
+/* Images and their spectra. Phases are those of distances from the centre. `maps` and `pitch` are
+ * multiples of 16, and the spectra begin at a line of the cache: stores past the cache ask for it. */
 struct transform {
     void *images;  /* count × height × width × maps, bfloat16 */
     void *spectra; /* count × frequencies × pitch pairs */
@@ -47,8 +48,8 @@ struct transform {
 
 /* For each frequency c[m][n] = the sum over k of a[m][k] b[k][n], or of one factor's conjugate.
  *
- * Wherever an index counts maps, it goes to a multiple of 16: n always, k if a lies by rows or b lies
- * transposed, m if a lies by columns. What is written begins at lines of the cache: c, c_row and
+ * Wherever an index counts maps, it goes to a multiple of 16: n always, k if a lies by rows or b as
+ * [n][k], m if a lies by columns. What is written begins at lines of the cache: c, c_row and
  * c_frequency are multiples of 64 bytes. */
 struct product {
     const uint32_t *a, *b;
@@ -56,10 +57,9 @@ struct product {
     int64_t frequencies, rows, inner, columns; /* numbers of m, k, n */
     int64_t a_frequency, b_frequency, c_frequency; /* pairs from one to the next */
     int64_t a_row, a_inner;                        /* from one m, k to the next; one of them is 1 */
-    int64_t b_row;      /* from one k to the next; where b lies transposed, one n */
+    int64_t b_row; /* from one k to the next; where b lies as [n][k], one n */
     int64_t c_row;
-    int64_t kind;       /* 0: a b, 1: a times b's conjugate, 2: a's conjugate times b */
-    int64_t transposed; /* b is [n][k] */
+    int64_t kind; /* 0: a b, 1: a times b's conjugate, b lies as [n][k], 2: a's conjugate times b */
     team_function team;
 };
 

@@ -48,7 +48,7 @@ class _Product(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("frequencies", "rows", "inner", "columns")),
         *((name, ctypes.c_int64) for name in ("a_frequency", "b_frequency", "c_frequency")),
         *((name, ctypes.c_int64) for name in ("a_row", "a_inner", "b_row", "c_row")),
-        *((name, ctypes.c_int64) for name in ("kind", "transposed")),
+        ("kind", ctypes.c_int64),
         ("team", ctypes.c_void_p),
     ]
 
@@ -150,6 +150,7 @@ def spectra_of(images: Tensor, periods: Size, centre: Size) -> Tensor:
 
     Their order is that of `spectra.h`. Phases are those of distances from `centre`.
     """
+    assert images.shape[1] % MAPS == 0
     images = images.contiguous(memory_format=torch.channels_last)
     rows, columns = periods
     frequencies = 2 * (rows // 2 + 1) + (columns // 2 - 1) * rows
@@ -212,7 +213,6 @@ def multiply(kind: Kind, a: Tensor, b: Tensor, rows: int, inner: int, columns: i
         c_frequency=made.stride(1),
         c_row=made.stride(0),
         kind=kind,
-        transposed=kind is Kind.CONJUGATE_B,
         team=openmp_team(),
     )
     call("product_of_spectra", job, a, b, made)

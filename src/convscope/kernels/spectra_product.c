@@ -144,7 +144,7 @@ INLINE WITH_PAIRS void transpose_block(const uint32_t *from, long from_row, uint
 INLINE WITH_PAIRS void pack(const struct product *p, const uint32_t *b, long n, uint32_t *packed,
                             const int vectors) {
     long row = vectors * PAIRS;
-    if (!p->transposed) {
+    if (p->kind != CONJUGATE_B) {
         for (long k = 0; k < p->inner; k++)
 #pragma GCC unroll 4
             for (int j = 0; j < vectors; j++)
@@ -163,11 +163,11 @@ INLINE WITH_PAIRS void pack(const struct product *p, const uint32_t *b, long n, 
  * b by rows: a panel is 4 lines of each row, and the first 4 tiles ask for one of all rows each, later
  * ones for the same again. Transposed: a panel is 64 rows, of which each tile asks for the next few
  * lines, as many as it has steps for. */
-INLINE struct ahead lines_ahead(const struct product *p, const uint32_t *b, long n, long tile) {
-    if (!p->transposed)
-        return (struct ahead){b + n + tile % VECTORS * PAIRS, p->b_row, p->inner};
+INLINE struct ahead lines_ahead(const struct product *p, const uint32_t *b, long n, long number) {
+    if (p->kind != CONJUGATE_B)
+        return (struct ahead){b + n + number % VECTORS * PAIRS, p->b_row, p->inner};
     long columns = VECTORS * PAIRS, lines = p->inner / columns;
-    return (struct ahead){b + n * p->b_row + tile * lines * PAIRS, p->b_row, columns};
+    return (struct ahead){b + n * p->b_row + number * lines * PAIRS, p->b_row, columns};
 }
 
 INLINE WITH_PAIRS void panel(const struct product *p, const struct factor *a, const uint32_t *b,

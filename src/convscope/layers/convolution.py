@@ -55,7 +55,7 @@ class Convolution(nn.Module):
     Attributes:
         fourier: compute by spectra (`fourier.py`), where `can_use_fourier`; the same sums in
             another order, a choice of speed alone.
-        spectra_kernels: by kernels, where those know them.
+        spectra_kernels: let `kernels/spectra.py` compute those, where it can.
 
     Raises:
         InputError: groups that do not divide the maps, or a table that does not fit them.

@@ -6,6 +6,7 @@ that the processor's flags allow are measured on the network itself.
 
 import copy
 import math
+import time
 from typing import Any
 
 import torch
@@ -31,7 +32,8 @@ MEASURED_SECONDS = 0.25
 """About as long as a measured step takes, unless the whole batch takes less."""
 MARGIN = 1.1  # a less exact or less usual way must be this much faster to be taken
 KERNELS_MARGIN = 1.02  # of kernels, which are as exact
-ROUNDS = 3  # of measurements in turns, where the first do not decide
+CLEAR = 1.3  # ways that differ so much need no second look
+ROUNDS, MOST_SECONDS = 3, 10.0  # of measurements in turns
 
 
 def choose_compute(
@@ -64,10 +66,10 @@ def choose_compute(
     if len(ways) > 1:
         best = _fastest(ways, model, input_shape, recipe)
     best = _with_spectra(best, model, input_shape, recipe)
-    return with_kernels(best, model, input_shape, recipe, alone=alone)
+    return _with_kernels(best, model, input_shape, recipe, alone=alone)
 
 
-def with_kernels(
+def _with_kernels(
     way: Compute,
     model: nn.Module,
     input_shape: tuple[int, int, int],
@@ -77,7 +79,8 @@ def with_kernels(
 ) -> Compute:
     """`way`, or the same with the kernels, where they are there and wanted, or faster.
 
-    With `auto` one step of the whole network is timed both ways: orders in memory and all.
+    With `auto` one step of the whole network is timed both ways, orders in memory and all, forward
+    and backward: the update by kernels follows from that and is not timed.
     """
     kernels = library.load()
     if recipe.kernels == "off" or kernels is None or way.device != "cpu":
@@ -107,13 +110,15 @@ def with_kernels(
 def _in_turns(
     way: Compute, other: Compute, model: nn.Module, shape: tuple[int, ...]
 ) -> dict[str, float]:
-    """Seconds of the fastest step of each, again in turns while they differ little."""
+    """Seconds of the fastest step of each, in turns as long as it takes."""
     found: dict[str, float] = {}
+    started = time.monotonic()
     for _ in range(ROUNDS):
         for one in (way, other):
             seconds = round(_time(one, model, shape), 6)
             found[one.name()] = min(seconds, found.get(one.name(), math.inf))
-        if min(found.values()) * MARGIN < max(found.values()):
+        clear = min(found.values()) * CLEAR < max(found.values())
+        if clear or time.monotonic() - started > MOST_SECONDS:
             break
     return found
 
@@ -166,7 +171,8 @@ def _with_spectra(
     """`way` with the layers that are computed by spectra, and by whom."""
     kernels, names = library.load(), recipe.fourier
     here = way.precision == "bf16" and kernels is not None and kernels.multiplies_pairs
-    by_kernels = here and recipe.kernels != "off" and way.device == "cpu"
+    wanted = recipe.kernels != "off" and way.memory_format == "channels_last"
+    by_kernels = here and wanted and way.device == "cpu"
     if names == "auto":
         batch, order = (recipe.batch_size, *input_shape), MEMORY_FORMATS[way.memory_format]
         names = (

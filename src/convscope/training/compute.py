@@ -34,7 +34,8 @@ class Compute(BaseModel):
             where torch computes everything. With `contiguous` they are those of convolutions and
             dense layers, which lie batch-last; with `channels_last` those of batch normalisation
             and, in bf16, of SGD's update.
-        spectra_kernels: whether kernels compute the spectra of the layers in `fourier`.
+        spectra_kernels: whether kernels compute the spectra of those layers in `fourier` that they
+            know (`kernels/spectra.py`).
         seconds: forward and backward of one measured step for each candidate; empty where there
             was nothing to choose.
         images: in a measured step.
@@ -59,7 +60,7 @@ class Compute(BaseModel):
         """The context for the network's forward pass: its precision, and whose kernels."""
         with (
             kernels_in_use() if self.uses_kernels else nullcontext(),
-            norms_in_use() if self.fuses_norms else nullcontext(),
+            norms_in_use() if self.uses_norm_kernels else nullcontext(),
             torch.autocast(self.device, torch.bfloat16)
             if self.precision == "bf16"
             else nullcontext(),
@@ -73,9 +74,10 @@ class Compute(BaseModel):
         return batch_last and library.load() is not None
 
     @property
-    def fuses_norms(self) -> bool:
-        """Whether kernels compute batch normalisation and, in bf16, SGD's update."""
-        return bool(self.kernels) and self.memory_format == "channels_last"
+    def uses_norm_kernels(self) -> bool:
+        """Whether kernels compute batch normalisation and, in bf16, SGD's update; as above."""
+        maps_last = bool(self.kernels) and self.memory_format == "channels_last"
+        return maps_last and library.load() is not None
 
     def place(self) -> dict[str, Any]:
         """What `Tensor.to` makes a network's inputs to."""

@@ -201,8 +201,9 @@ class Recipe(_Part):
         kernels: whether convolutions with their pooling, and dense layers, are computed by the
             kernels of `convscope.kernels`, where those know them (float32 on the CPU alone), or
             else batch normalisation with its activation and pooling (channels_last on the CPU),
-            and then in bf16 SGD's update, too; `auto`: if a measurement of the network finds that
-            faster. Spectra in bf16 are theirs on processors with AVX512-BF16, unless `off`.
+            and with it in bf16 SGD's update; `auto`: if a measurement of the network finds that
+            faster. Unless `off`, kernels compute the layers of `fourier` in bf16, on processors
+            with AVX512-BF16.
         threads: CPU threads; 0 takes one for each physical core.
         parallel: what several processes share out: the images of each batch (`data`), or the two
             columns of alexnet-2012 (`columns`, two processes). One process does all of it.

@@ -41,7 +41,7 @@ def faster_by_fourier(
     *,
     kernels: bool = False,
 ) -> tuple[str, ...]:
-    """Names of the convolutions whose forward and backward pass spectra make clearly faster.
+    """Names of the convolutions whose forward and backward pass spectra make faster.
 
     Args:
         model: the network, on the CPU.

@@ -15,7 +15,6 @@ from torch import nn
 
 from convscope.documents import parse_json
 from convscope.errors import InputError
-from convscope.kernels import library
 from convscope.run import Run, save_weights
 from convscope.text import printable
 from convscope.training.compute import Compute
@@ -71,7 +70,7 @@ class TrainingState:
             model.parameters(),
             compute.dtype(),
             kernels=compute.uses_kernels,
-            halves=self.half is not None and compute.fuses_norms and library.load() is not None,
+            halves=self.half is not None and compute.uses_norm_kernels,
         )
         self.average = WeightAverage(model, recipe.averaging) if recipe.averaging else None
         self.best: Tensors = {}
