@@ -29,7 +29,7 @@ InProcesses = Callable[[Sequence[Sequence[str]], int], Iterator[list[_Result]]]
 _CHUNK = 8  # images a task: enough to hide the cost of a task, few enough to show progress
 _PROCESS_CHUNK = 64
 _CHUNK_BYTES = 16 * 2**20  # of pixels, if a task would have more by the numbers above
-_WORTH_A_THREAD = 2e-3  # seconds an image
+_WORTH_A_THREAD = 1e-3  # seconds an image
 _WORTH_PROCESSES = 2.0  # seconds in all; starting one takes a quarter of one
 
 
