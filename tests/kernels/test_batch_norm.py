@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from convscope.kernels import batch_norm as kernel
-from convscope.kernels.batch_norm import MAPS, batch_norm
+from convscope.kernels.batch_norm import batch_norm
 from convscope.kernels.block import ACTIVATIONS, Plan
+from convscope.kernels.calls import MAPS
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda z: z,

@@ -15,9 +15,6 @@ from torch.autograd.function import once_differentiable
 from convscope.kernels.block import ACTIVATIONS, Plan
 from convscope.kernels.calls import address, call, openmp_team
 
-MAPS = 16
-"""The number of maps is a multiple of this: of the most that a vector holds."""
-
 
 class _BatchNorm(ctypes.Structure):
     """`struct batch_norm` of batch_norm.h."""
@@ -107,12 +104,7 @@ def _sizes(x: Tensor, eps: float, plan: Plan) -> _BatchNorm:
         width=width,
         rows=rows,
         columns=columns,
-        window_rows=plan.window[0],
-        window_columns=plan.window[1],
-        step_rows=plan.step[0],
-        step_columns=plan.step[1],
-        border_rows=plan.border[0],
-        border_columns=plan.border[1],
+        **plan.fields(),
         activation=ACTIVATIONS[plan.activation],
         half=x.dtype == torch.bfloat16,
         eps=eps,

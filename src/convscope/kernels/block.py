@@ -55,6 +55,16 @@ class Plan:
         first, second = ((n + 2 * pad - size) // step + 1 for n, size, step, pad in sizes)
         return first, second
 
+    def fields(self) -> dict[str, int]:
+        """The pooling as the kernels' structures name it."""
+        names = ("window", "step", "border")
+        pairs = zip(names, (self.window, self.step, self.border), strict=True)
+        return {
+            f"{name}_{axis}": number
+            for name, pair in pairs
+            for axis, number in zip(("rows", "columns"), pair, strict=True)
+        }
+
 
 class BlockJob(ctypes.Structure):
     """`struct block` of block.h."""
@@ -140,12 +150,7 @@ def _sizes(x: Tensor, weight: Tensor, plan: Plan) -> BlockJob:
         rows=rows,
         columns=columns,
         pooling=POOLINGS[plan.pooling],
-        window_rows=plan.window[0],
-        window_columns=plan.window[1],
-        step_rows=plan.step[0],
-        step_columns=plan.step[1],
-        border_rows=plan.border[0],
-        border_columns=plan.border[1],
+        **plan.fields(),
         pooled_rows=pooled_rows,
         pooled_columns=pooled_columns,
         activation=ACTIVATIONS[plan.activation],

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from convscope.kernels import library
 
+MAPS = 16
+"""Where maps lie next to each other, their number is a multiple of the most that a vector holds."""
+
 
 @dataclass(frozen=True)
 class Call:

@@ -13,10 +13,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from convscope.kernels import library
-from convscope.kernels.calls import address, call, openmp_team
+from convscope.kernels.calls import MAPS, address, call, openmp_team
 
-MAPS = 16
-"""Numbers of maps are multiples of this: of the most that a vector holds."""
 Size = tuple[int, int]
 
 

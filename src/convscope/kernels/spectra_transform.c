@@ -27,7 +27,7 @@ struct transform_call {
     const struct transform *t;
     struct axis down, across;
     float *memory; /* for each thread `room` numbers */
-    long room;
+    long room, most; /* most: the longer reach */
 };
 
 static int make_axis(struct axis *axis, long size, long centre, long period) {
@@ -169,9 +169,8 @@ INLINE void column_forward(const struct transform_call *call, long image, long m
 static void one_forward(long image, long worker, void *memory) {
     const struct transform_call *call = memory;
     const struct transform *t = call->t;
-    long most = call->down.reach > call->across.reach ? call->down.reach : call->across.reach;
-    float *sums = call->memory + worker * call->room, *gaps = sums + VECTOR(2 * (most + 1));
-    float *middle = gaps + VECTOR(2 * (most + 1) + 4 * (call->down.top + 1));
+    float *sums = call->memory + worker * call->room, *gaps = sums + VECTOR(2 * (call->most + 1));
+    float *middle = gaps + VECTOR(2 * (call->most + 1) + 4 * (call->down.top + 1));
     for (long map = 0; map < t->maps; map += LANES) {
         long at = image * t->height * t->width * t->maps + map;
         rows_forward(call, at, middle, sums, gaps);
@@ -251,9 +250,8 @@ INLINE void rows_back(const struct transform_call *call, long at, const float *m
 static void one_back(long image, long worker, void *memory) {
     const struct transform_call *call = memory;
     const struct transform *t = call->t;
-    long most = call->down.reach > call->across.reach ? call->down.reach : call->across.reach;
     float *sums = call->memory + worker * call->room, *gaps = sums + VECTOR(2 * (call->down.top + 1));
-    float *middle = gaps + VECTOR(2 * (call->down.top + 1) + 4 * (most + 1));
+    float *middle = gaps + VECTOR(2 * (call->down.top + 1) + 4 * (call->most + 1));
     if (t->height % 2) /* the second row of the last pair is nothing */
         memset(middle + VECTOR((t->height / 2) * 4 * (call->across.top + 1)), 0,
                sizeof(float) * VECTOR(4 * (size_t)(call->across.top + 1)));
@@ -261,7 +259,7 @@ static void one_back(long image, long worker, void *memory) {
         long at = image * t->height * t->width * t->maps + map;
         for (long across = 0; across <= call->across.top; across++)
             column_back(call, image, map, across, middle, sums, gaps);
-        rows_back(call, at, middle, sums, sums + VECTOR(2 * (most + 1)));
+        rows_back(call, at, middle, sums, sums + VECTOR(2 * (call->most + 1)));
     }
 }
 
@@ -272,8 +270,8 @@ static int transform_all(const struct transform *t, work_function work, long thr
     int ready = make_axis(&call.down, t->height, t->centre_row, t->rows) &
                 make_axis(&call.across, t->width, t->centre_column, t->columns);
     if (ready) {
-        long most = call.down.reach > call.across.reach ? call.down.reach : call.across.reach;
-        call.room = VECTOR(4 * (most + call.down.top + 2) +
+        call.most = call.down.reach > call.across.reach ? call.down.reach : call.across.reach;
+        call.room = VECTOR(4 * (call.most + call.down.top + 2) +
                            2 * (t->height + 1) * (call.across.top + 1));
         call.memory = room_for(call.room * threads, &made);
         ready = made != NULL;

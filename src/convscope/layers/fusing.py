@@ -7,7 +7,7 @@ watches a layer, they are the layers themselves.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from convscope.kernels import library
-from convscope.kernels.batch_norm import MAPS, batch_norm
+from convscope.kernels.batch_norm import batch_norm
 from convscope.kernels.block import ACTIVATIONS, MOST_ELEMENTS, Plan, block
-from convscope.kernels.calls import all_threads
+from convscope.kernels.calls import MAPS, all_threads
 from convscope.kernels.dense import dense as dense_by_kernels
 from convscope.layers.activation import Activate
 from convscope.layers.convolution import Convolution
@@ -40,26 +40,24 @@ _NO_POOLING = nn.Identity()
 _POOLINGS: dict[type[nn.Module], str] = {MaxPool: "max", MinPool: "min", AveragePool: "average"}
 
 
-@contextmanager
-def kernels_in_use() -> Iterator[Use]:
+def kernels_in_use() -> AbstractContextManager[Use]:
     """A context in which layers compute by kernels where there are such."""
-    use = Use()
-    token = _in_use.set(use if library.load() else None)
-    try:
-        yield use
-    finally:
-        _in_use.reset(token)
+    return _used(_in_use)
+
+
+def norms_in_use() -> AbstractContextManager[Use]:
+    """A context in which batch normalisation in training is computed by a kernel."""
+    return _used(_norms_in_use)
 
 
 @contextmanager
-def norms_in_use() -> Iterator[Use]:
-    """A context in which batch normalisation in training is computed by a kernel."""
+def _used(variable: ContextVar[Use | None]) -> Iterator[Use]:
     use = Use()
-    token = _norms_in_use.set(use if library.load() else None)
+    token = variable.set(use if library.load() else None)
     try:
         yield use
     finally:
-        _norms_in_use.reset(token)
+        variable.reset(token)
 
 
 def are_kernels_in_use() -> bool:
